@@ -5,7 +5,8 @@ import shutil
 import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PYTHONS = nox.project.python_versions(PROJECT)
+SUPPORTED = nox.project.python_versions(PROJECT)
+FOUND = [version for version in SUPPORTED if shutil.which(f"python{version}")]
 PEERS = ("ab", "curl", "haproxy", "nghttp", "nginx", "node", "slowhttptest", "wrk")
 
 nox.needs_version = ">=2024.4.15"
@@ -52,7 +53,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=FOUND)
 def matrix(session: nox.Session) -> None:
     """Run the suite on each supported Python found on this machine."""
     install(session, "test")

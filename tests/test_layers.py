@@ -14,7 +14,7 @@ PACKAGE = ROOT / "trio_nodehttp"
 # A module imports only from rows above its own. Modules in one row are strangers,
 # and so are `_server` and `_client`, wherever they stand. A new module gets a row.
 TABLE = """
-    _errors                 _sansio   _server   _client
+    _errors                 _sansio   _server   _client   _websocket
 
     _sansio.status          _sansio.headers
     _sansio.destination     _sansio.events
@@ -24,7 +24,7 @@ TABLE = """
 
     _timeouts               _observers          _pipe
     _upgraded               _memory
-    _transport
+    _transport              _faulty
     _connection
     _incoming               _outgoing
 
@@ -35,8 +35,13 @@ TABLE = """
                             _client.request
                             _client.functions
 
-    _websocket
+    _websocket.deflate      _websocket.events   _websocket.errors
+    _websocket.protocol     _websocket.handshake
+    _websocket.session
+    _websocket.websocket    _websocket.accept
+
     testing
+    pytest_plugin
     __init__
 """
 ROWS = {
