@@ -114,6 +114,7 @@ def node(session: nox.Session) -> None:
     """Count the rows of Node's tables that a passing test shows."""
     install(session, "test")
     run = ("--node-json=build/node-run.json", "-m", "node or node_api")
-    session.run("python", "-m", "pytest", *run)
+    # A failed test (1) or none at all (5) is for the report to judge.
+    session.run("python", "-m", "pytest", *run, success_codes=[0, 1, 5])
     report = ("build/node-run.json", "--page=docs/node.md", "--json=build/node.json")
     session.run("python", "-m", "tests.node.report", *report, *session.posargs)
