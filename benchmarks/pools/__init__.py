@@ -1,0 +1,1 @@
+"""What the pool benchmark times, each in a process of its own."""
