@@ -23,15 +23,16 @@ TABLE = """
     _sansio.codec_h11
 
     _timeouts               _observers          _pipe
-    _upgraded               _memory
-    _transport              _faulty
+    _transport              _memory
+    _upgraded               _faulty
     _connection
     _incoming               _outgoing
 
-    _server.options         _client.options
-    _server.response        _client.dial
-    _server.session         _client.proxy
-    _server.server          _client.agent
+    _server.response        _client.options
+    _server.access          _client.dial
+    _server.options         _client.proxy
+    _server.session         _client.agent
+    _server.server
                             _client.request
                             _client.functions
 
