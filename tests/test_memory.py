@@ -271,6 +271,16 @@ async def test_each_way_of_leaving_is_told_once_in_place(way: str) -> None:
     assert calls == ["first", "second", "late"]
 
 
+async def test_a_reset_after_a_half_close_is_not_told_again() -> None:
+    left, right = memory_pipe()
+    calls: list[str] = []
+    left.on_peer_close(lambda: calls.append("called"))
+    await right.send_eof()
+    right.reset()
+    assert calls == ["called"]
+    await expect_error(trio.BrokenResourceError, left.receive_some)
+
+
 async def test_the_end_that_closes_is_told_nothing() -> None:
     for leave in (MemoryStream.close_now, MemoryStream.reset):
         left, right = memory_pipe()

@@ -205,17 +205,18 @@ async def test_unserve_refuses_new_connections_and_lets_open_ones_end() -> None:
         await nursery.start(network.serve, EchoServer(), "origin.test", 80)
         client = await network.connect("origin.test")
         network.unserve("Origin.test")
+        # The address is free at once, and the old task does not take it away.
+        network.listen("origin.test", 80, EchoServer().serve_stream)
+        await trio.testing.wait_all_tasks_blocked()
+        await (await network.connect("origin.test")).aclose()
+        network.unserve("origin.test")
         with pytest.raises(ConnectionRefusedError):
             await network.connect("origin.test")
-        await trio.testing.wait_all_tasks_blocked()
-        # The address is free again, and the old task does not take it away.
-        network.listen("origin.test", 80, EchoServer().serve_stream)
         assert len(nursery.child_tasks) == 1
         await client.send_eof()
         assert await client.receive_some() == b"bye"
         await trio.testing.wait_all_tasks_blocked()
         assert not nursery.child_tasks
-        await (await network.connect("origin.test")).aclose()
 
 
 async def test_unserve_of_an_unknown_address_is_an_error() -> None:

@@ -306,9 +306,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             return
         self._closed = True
         self._incoming.abandon()
-        if self._eof_sent:
-            self._outgoing.wake()
-        else:
+        if not self._eof_sent:
             self._outgoing.end()
 
     def reset(self) -> None:
