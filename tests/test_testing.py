@@ -36,6 +36,10 @@ class EchoServer:
             raise
 
 
+async def hang_up(stream: MemoryStream) -> None:
+    await stream.aclose()
+
+
 async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
     data = b""
     while len(data) < size:
@@ -162,10 +166,10 @@ def test_wrong_sizes_are_refused_at_construction() -> None:
 
 
 async def test_connections_lists_the_pairs_until_both_ends_are_closed() -> None:
-    hang_up = trio.Event()
+    go = trio.Event()
 
     async def stay(stream: MemoryStream) -> None:
-        await hang_up.wait()
+        await go.wait()
 
     async with MemoryNetwork() as network:
         network.listen("origin.test", 80, stay)
@@ -179,16 +183,13 @@ async def test_connections_lists_the_pairs_until_both_ends_are_closed() -> None:
         # The server has not noticed yet.
         assert connection.server.peer_closed
         assert network.connections == [connection]
-        hang_up.set()
+        go.set()
         await trio.testing.wait_all_tasks_blocked()
         assert not connection.is_open
         assert network.connections == []
 
 
 async def test_closed_connections_are_not_collected_for_ever() -> None:
-    async def hang_up(stream: MemoryStream) -> None:
-        await stream.aclose()
-
     async with MemoryNetwork() as network:
         network.listen("origin.test", 80, hang_up)
         kept = await network.connect("origin.test")
@@ -206,7 +207,7 @@ async def test_unserve_refuses_new_connections_and_lets_open_ones_end() -> None:
         client = await network.connect("origin.test")
         network.unserve("Origin.test")
         # The address is free at once, and the old task does not take it away.
-        network.listen("origin.test", 80, EchoServer().serve_stream)
+        network.listen("origin.test", 80, hang_up)
         await trio.testing.wait_all_tasks_blocked()
         await (await network.connect("origin.test")).aclose()
         network.unserve("origin.test")
