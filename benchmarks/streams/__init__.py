@@ -46,7 +46,7 @@ class Job:
         return {"Content-Length": str(self.total)}
 
 
-def from_target(method: str, target: str) -> Job:
+def from_target(method: str | None, target: str) -> Job:
     """What a request line asks a server for."""
     _, framing, total = target.split("/")
     return Job(upload=method == "POST", framing=framing, total=int(total))
