@@ -8,7 +8,6 @@ request is; it is read as syntax and never run.
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tests.interop import wire
 _ESCAPES = ((rb"\r\n", b"\r\n"), (rb"\0", b"\0"), (rb"\n", b"\n"), (rb"\t", b"\t"))
 
 _GUNICORNS = re.compile(r"cfg\.set\(|^request = Limit", re.MULTILINE)
-_REQUEST_LINE = re.compile(rb"^[A-Z]+ [^\r\n]* HTTP/1\.1\r\n", re.MULTILINE)
+_REQUEST_LINE = re.compile(rb"^[A-Z]+ [^\r\n]* HTTP/(1\.[01])\r\n", re.MULTILINE)
 
 
 @attrs.frozen
@@ -92,9 +91,11 @@ def _unescape(source: bytes) -> bytes:
 
 def _with_host(data: bytes, requests: int) -> bytes:
     # A later request line may be a body's bytes, which are counted.
-    starts = [found.end() for found in _REQUEST_LINE.finditer(data)][:requests]
-    for start, end in reversed(list(itertools.pairwise([*starts, len(data)]))):
-        if b"\nhost:" not in data[start - 1 : end].lower():
+    lines = list(_REQUEST_LINE.finditer(data))[:requests]
+    ends = [*(line.start() for line in lines[1:]), len(data)]
+    for line, end in reversed(list(zip(lines, ends, strict=False))):
+        start = line.end()
+        if line[1] == b"1.1" and b"\nhost:" not in data[start - 1 : end].lower():
             data = data[:start] + b"Host: vector\r\n" + data[start:]
     return data
 

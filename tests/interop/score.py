@@ -49,7 +49,7 @@ class Table:
         lines += [
             f"  {verdict.value:8} {name}: {note}"
             for name, (verdict, note) in self.rows.items()
-            if verdict is not Verdict.AGREE
+            if verdict is not Verdict.AGREE or note.startswith("only")
         ]
         return "\n".join(lines)
 
@@ -61,6 +61,8 @@ def judge_server(vector: Vector, told: wire.Exchange) -> tuple[Verdict, str]:
     refused = told.closed or len(finals) > len(echoes)
     wanted = vector.complete
     note = f"{vector.error or 'no error'}; got {[one.status for one in finals]}"
+    if told.late:
+        note = f"only at the end of the stream: {note}"
     if len(echoes) > len(wanted):
         return Verdict.LAXER, note
     for message, echo in zip(wanted, echoes, strict=False):

@@ -32,12 +32,14 @@ class Reply:
 class Exchange:
     """What came back on one connection.
 
-    ``closed`` says that the server ended it, ``error`` that it did so by reset.
+    ``closed`` says that the server ended it, ``error`` that it did so by reset,
+    ``late`` that it did only when our side ended.
     """
 
     data: bytes = b""
     closed: bool = False
     error: bool = False
+    late: bool = False
 
     @property
     def replies(self) -> list[Reply]:
@@ -149,6 +151,32 @@ def ask(
 ) -> Exchange:
     """`exchange` for a test that is not async: until the server closes."""
     return trio.run(partial(exchange, address, pieces, seconds=seconds))
+
+
+async def exchange_patiently(
+    address: tuple[str, int], data: bytes, *, patience: float
+) -> Exchange:
+    """Send bytes until the server closes, and end our side if it waits for more.
+
+    Args:
+        address: The server's host and port.
+        data: What to send.
+        patience: Seconds until our side ends.
+    """
+    result = Exchange()
+    stream = await trio.open_tcp_stream(*address)
+    async with stream:
+        for half_close in (False, True):
+            with trio.move_on_after(patience):
+                await _send(
+                    stream, [b"" if half_close else data], half_close=half_close
+                )
+                while not result.closed:
+                    await _receive(stream, result)
+            if result.closed:
+                break
+            result.late = True
+    return result
 
 
 async def _send(
