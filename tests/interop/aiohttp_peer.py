@@ -44,7 +44,7 @@ async def serve() -> None:
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    sys.stdout.write(json.dumps({"port": runner.addresses[0][1]}) + "\n")
+    sys.stdout.write(json.dumps({"ports": {"only": runner.addresses[0][1]}}) + "\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.buffer.read)
     await runner.cleanup()

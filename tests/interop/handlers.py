@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable
 
 from trio_nodehttp import IncomingMessage, ServerResponse
 
 Handler = Callable[[IncomingMessage, ServerResponse], Awaitable[object]]
 
+_FIRST_WORD = re.compile(r"(?:\w+://[^/]*)?/(\w*)", re.ASCII)
 BIG_CHUNK = b"x" * 65536
 
 
@@ -223,7 +225,7 @@ async def own_chunks(_request: IncomingMessage, response: ServerResponse) -> Non
 async def latin(_request: IncomingMessage, response: ServerResponse) -> None:
     """Send a value outside ASCII."""
     response.set_header("X-Latin", "D\xfcsseldorf")
-    await response.end("hello")
+    await response.end(b"hello")
 
 
 async def processing(_request: IncomingMessage, response: ServerResponse) -> None:
@@ -275,9 +277,9 @@ HANDLERS: dict[str, Handler] = {
 
 
 async def route(request: IncomingMessage, response: ServerResponse) -> None:
-    """Go by the first part of the path."""
-    name = request.url.split("/")[1].partition("?")[0]
-    handler = HANDLERS.get(name)
+    """Go by the first word of the path; without a path, say what arrived."""
+    found = _FIRST_WORD.match(request.url)
+    handler = HANDLERS.get(found[1]) if found else echo
     if handler is None:
         response.status_code = 404
         await response.end("no such handler")

@@ -1,7 +1,7 @@
 """Start and stop the programs on the other side, ours included.
 
 Each program runs as a child whose first line on standard output is a JSON object
-with its port (peers of ours), or is asked for on the command line (everybody
+with its ports (peers of ours), or is asked for on the command line (everybody
 else's). Children end when their standard input does, and are stopped by pid.
 """
 
@@ -45,10 +45,15 @@ def find_program(name: str) -> str:
 
 @attrs.frozen
 class Peer:
-    """A running child: its process and where it listens on loopback."""
+    """A running child: its process and the loopback ports of its servers by name."""
 
     process: subprocess.Popen[str]
-    port: int
+    ports: dict[str, int]
+
+    @property
+    def port(self) -> int:
+        """The port of its only server, or of its first."""
+        return next(iter(self.ports.values()))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -88,7 +93,7 @@ def run_peer(command: list[str], *, port: int = 0) -> Iterator[Peer]:
         env=environment,
     ) as process:
         try:
-            yield Peer(process, _await_port(process, port))
+            yield Peer(process, _await_ports(process, port))
         finally:
             stop(process)
 
@@ -160,12 +165,12 @@ def memory_peak(pid: int) -> int:
     raise RuntimeError(msg)
 
 
-def _await_port(process: subprocess.Popen[str], port: int) -> int:
+def _await_ports(process: subprocess.Popen[str], port: int) -> dict[str, int]:
     if port:
         _await_listener(process, port)
-        return port
-    told = json.loads(_first_line(process))
-    return int(told["port"])
+        return {"only": port}
+    ports: dict[str, int] = json.loads(_first_line(process))["ports"]
+    return ports
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:

@@ -99,9 +99,10 @@ async def _fetch(
                 return await _read_upgraded(await request.upgrade())
             response = await request.get_response()
             told = _describe(response)
-            body = await response.read()
-            trailers = list(map(list, response.raw_trailers))
-            return attrs.evolve(told, body=body, trailers=trailers)
+            async for chunk in response:
+                told = attrs.evolve(told, body=told.body + chunk)
+            trailers = [list(pair) for pair in response.raw_trailers]
+            return attrs.evolve(told, trailers=trailers)
     except http.HTTPError as error:
         return attrs.evolve(told, error=error.code)
 
@@ -117,5 +118,5 @@ def _describe(response: http.IncomingMessage) -> score.Told:
         status=response.status_code,
         reason=response.status_message,
         version=response.http_version,
-        headers=list(map(list, response.raw_headers)),
+        headers=[list(pair) for pair in response.raw_headers],
     )

@@ -116,6 +116,7 @@ async def exchange(
     *,
     answers: int = 0,
     half_close: bool = False,
+    pause: float = 0.0,
     seconds: float = ANSWER_SECONDS,
 ) -> Exchange:
     """Send bytes on a fresh connection and collect what the server says.
@@ -126,6 +127,7 @@ async def exchange(
         answers: How many final replies to wait for; after them only strays are
             waited for. 0 waits until the server closes.
         half_close: End our side after the last piece.
+        pause: Seconds between pieces, so that they arrive as such.
         seconds: The longest wait for the server, in seconds.
 
     Returns:
@@ -135,7 +137,7 @@ async def exchange(
     stream = await trio.open_tcp_stream(*address)
     async with stream:
         with trio.move_on_after(seconds) as limit:
-            await _send(stream, pieces, half_close=half_close)
+            await _send(stream, pieces, half_close=half_close, pause=pause)
             while not result.closed:
                 await _receive(stream, result)
                 finals = [one for one in result.replies if one.status >= 200]
@@ -180,11 +182,17 @@ async def exchange_patiently(
 
 
 async def _send(
-    stream: trio.SocketStream, pieces: list[bytes], *, half_close: bool
+    stream: trio.SocketStream,
+    pieces: list[bytes],
+    *,
+    half_close: bool,
+    pause: float = 0.0,
 ) -> None:
     # A server that has seen enough may close at once; its answer still counts.
     try:
-        for piece in pieces:
+        for index, piece in enumerate(pieces):
+            if index and pause:
+                await trio.sleep(pause)
             await stream.send_all(piece)
         if half_close:
             await stream.send_eof()

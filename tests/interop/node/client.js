@@ -34,6 +34,8 @@ const fetch = (index) => new Promise((resolve) => {
     ...(settings.each || {})[index],
   });
   request.on('error', (error) => resolve({ error: error.code || error.message }));
+  // Without an error and without a response, as for a 101 that nobody asked for.
+  request.on('close', () => setImmediate(resolve, { error: 'closed' }));
   if (upgrades.has(index)) {
     request.setHeader('Connection', 'Upgrade');
     request.setHeader('Upgrade', 'h2c');

@@ -1,7 +1,8 @@
 'use strict';
 // Node's server with the handlers of handlers.py, under the same names.
-// Settings as JSON in argv[2]: handler (a name, or route), options for createServer.
-// The port is the first line on standard output.
+// Settings as JSON in argv[2]: handler (a name, or route), options for createServer,
+// attributes of the server; or servers, several of those by name.
+// The ports are the first line on standard output.
 
 const http = require('http');
 
@@ -169,7 +170,8 @@ const handlers = {
   },
   latin(request, response) {
     response.setHeader('X-Latin', 'D\xfcsseldorf');
-    response.end('hello');
+    // Text would pull the head into its own encoding.
+    response.end(Buffer.from('hello'));
   },
   processing(request, response) {
     response.writeProcessing();
@@ -210,7 +212,8 @@ const handlers = {
 };
 
 const route = (request, response) => {
-  const handler = handlers[request.url.split('/')[1].split('?')[0]];
+  const found = /^(?:\w+:\/\/[^/]*)?\/(\w*)/.exec(request.url);
+  const handler = handlers[found ? found[1] : 'echo'];
   if (handler) {
     handler(request, response);
   } else {
@@ -219,12 +222,21 @@ const route = (request, response) => {
   }
 };
 
-const server = http.createServer(
-  settings.options || {}, handlers[settings.handler] || route);
-Object.assign(server, settings.attributes);
-// A client that half-closes after its request still gets its answer.
-server.httpAllowHalfOpen = true;
-server.listen(0, '127.0.0.1', () => {
-  console.log(JSON.stringify({ port: server.address().port }));
+const start = ({ handler, options = {}, attributes = {} }) => new Promise((resolve) => {
+  const server = http.createServer(options, handlers[handler] || route);
+  Object.assign(server, attributes);
+  // A client that half-closes after its request still gets its answer.
+  server.httpAllowHalfOpen = true;
+  server.listen(0, '127.0.0.1', () => resolve(server.address().port));
 });
+
+const main = async () => {
+  const ports = {};
+  for (const [name, one] of Object.entries(settings.servers || { only: settings })) {
+    ports[name] = await start(one);
+  }
+  console.log(JSON.stringify({ ports }));
+};
+
+main();
 process.stdin.on('end', () => process.exit(0)).resume();
