@@ -1,0 +1,374 @@
+"""The codec on h11, and the only module that knows it.
+
+Heads are read by ``HeadReader``. Where one announces a body, h11 reads it too, and
+both must agree on the framing before a byte of the body is believed: that is where
+requests are smuggled (RFC 9112 section 11.2). Bodies pass by h11, which copies them
+at more than twice the cost of receiving them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import h11
+
+from .._errors import ParseError
+from .codec import MAX_HEADER_SIZE, HeadReader
+from .events import CHUNKED, UNTIL_CLOSE, Head, RequestHead, ResponseHead
+from .headers import TOKEN, Pairs
+
+MAX_EXTENSIONS: Final = 16384
+"""Bytes of chunk extensions that one chunk may have; more is answered 413."""
+
+_TOKEN: Final = TOKEN.encode()
+_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*'
+# RFC 9112 section 7.1.1, without the white space that only attackers send.
+_match_size = re.compile(
+    rb"([0-9A-Fa-f]{1,16})((?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb'"))?)*)\r\n'
+).match
+# The longest start of such a line.
+_match_size_start = re.compile(
+    rb"[0-9A-Fa-f]{1,16}(?:;(?:" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb'"?)?)?)?)*'
+    rb"(?:\r\n?)?"
+).match
+_match_trailer = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n").match
+_match_trailer_start = re.compile(
+    rb"(?:" + _TOKEN + rb"(?::[^\x00-\x08\x0a-\x1f\x7f]*)?)?(?:\r\n?)?"
+).match
+# RFC 9110 section 6.5.1: framing, routing and authentication. Fields that describe
+# the content are let through, as by llhttp: nobody reads them in trailers.
+_FORBIDDEN_TRAILERS: Final = frozenset(
+    (
+        b"transfer-encoding content-length host connection te trailer upgrade expect "
+        b"authorization proxy-authorization max-forwards"
+    ).split()
+)
+
+
+_NO_LIMIT: Final = 2**62  # sizes were checked before
+# h11 reads a response only after a request; methods without a body never come here.
+_ANY_REQUEST: Final = h11.Request(method="GET", target="/", headers=[("Host", "-")])
+
+
+class H11Codec:
+    """Reads the messages of one connection; see ``Codec``.
+
+    Args:
+        is_server: Read requests, not responses.
+        max_header_size: Bytes of names and values that a head may have.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_heads",
+        "_left",
+        "_max_header_size",
+        "complete",
+        "eof",
+        "trailers",
+    )
+
+    def __init__(self, *, is_server: bool, max_header_size: int = MAX_HEADER_SIZE) -> None:
+        self._heads = HeadReader(is_request=is_server, max_size=max_header_size)
+        self._max_header_size = max_header_size
+        self._buffer = b""
+        self._left = 0  # bytes of body to come, or CHUNKED, or UNTIL_CLOSE
+        self._chunks: _ChunkReader | None = None
+        self.eof = False
+        self.complete = True
+        self.trailers: Pairs = []
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes were received and not read."""
+        return len(self._buffer) + (0 if self._chunks is None else len(self._chunks.rest()))
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received; ``b""`` says that the peer ended its side."""
+        if not data:
+            self.eof = True
+        elif self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = data
+
+    def take_rest(self) -> bytes:
+        """Hand out what was received and not read."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
+    def read_request(self) -> RequestHead | None:
+        """Read a request head; empty lines before it are skipped (RFC 9112 section 2.2).
+
+        Returns:
+            The head, or None while it is incomplete.
+
+        Raises:
+            ParseError: The bytes are no request, or end inside its head.
+        """
+        while self._buffer.startswith(b"\r\n"):
+            self._buffer = self._buffer[2:]
+        data = self._buffer
+        if not data or (data == b"\r" and not self.eof):
+            return None
+        head = self._heads.request(data)
+        if head is None:
+            if self.eof:
+                raise ParseError(
+                    "HPE_INVALID_EOF_STATE",
+                    "Invalid EOF state",
+                    bytes_parsed=len(data),
+                    raw_packet=data,
+                )
+            return None
+        if head.body:
+            engine = h11.Connection(h11.SERVER, max_incomplete_event_size=_NO_LIMIT)
+            block = data[: head.size]
+            if head.host is None:  # h11 insists; whether we do is the server's option
+                block = block[:-2] + b"Host: -\r\n\r\n"
+            _agree(engine, block, head)
+        self._begin_body(head.size, head.body)
+        return head
+
+    def read_response(self, method: str) -> ResponseHead | None:
+        """Read a response head.
+
+        Args:
+            method: The method of the request that it answers.
+
+        Returns:
+            The head, or None while it is incomplete.
+
+        Raises:
+            ParseError: The bytes are no response.
+        """
+        data = self._buffer
+        head = self._heads.response(data, method) if data else None
+        if head is not None:
+            if head.body and head.body != UNTIL_CLOSE:
+                engine = h11.Connection(h11.CLIENT, max_incomplete_event_size=_NO_LIMIT)
+                engine.send(_ANY_REQUEST)
+                _agree(engine, data[: head.size], head)
+            self._begin_body(head.size, head.body)
+        return head
+
+    def _begin_body(self, head_size: int, body: int) -> None:
+        self._buffer = self._buffer[head_size:]
+        self._left = body
+        self.complete = body == 0
+        if self.trailers:
+            self.trailers = []
+        if body == CHUNKED:
+            self._chunks = _ChunkReader(self._max_header_size)
+
+    def read_body(self, max_bytes: int) -> bytes | None:
+        """Read body bytes.
+
+        Args:
+            max_bytes: At most so many; one at least.
+
+        Returns:
+            Bytes; ``b""`` at the end; None when more must be received first.
+
+        Raises:
+            ParseError: A chunk line or trailer is wrong, or the stream ended early
+                (``HPE_INVALID_EOF_STATE``).
+        """
+        if self.complete:
+            return b""
+        if self._left == CHUNKED:
+            return self._read_chunked(max_bytes)
+        data = self._buffer
+        if not data:
+            if not self.eof:
+                return None
+            if self._left == UNTIL_CLOSE:
+                self.complete = True
+                return b""
+            raise _cut_short()
+        if self._left >= 0:
+            max_bytes = min(max_bytes, self._left)
+        if len(data) > max_bytes:
+            self._buffer = data[max_bytes:]
+            data = data[:max_bytes]
+        else:
+            self._buffer = b""
+        if self._left >= 0:
+            self._left -= len(data)
+            self.complete = self._left == 0
+        return data
+
+    def _read_chunked(self, max_bytes: int) -> bytes | None:
+        chunks = self._chunks
+        assert chunks is not None
+        if self._buffer:
+            chunks.feed(self._buffer)
+            self._buffer = b""
+        data = chunks.read(max_bytes)
+        if data is None and self.eof:
+            raise _cut_short()
+        if data == b"":
+            self.trailers = chunks.trailers
+            self._buffer = chunks.rest()
+            self._chunks = None
+            self.complete = True
+        return data
+
+
+def _agree(engine: h11.Connection, block: bytes, head: Head) -> None:
+    """Let h11 read a head that announces a body; it must see the same framing.
+
+    Raises:
+        ParseError: h11 refuses the head, or frames its body otherwise.
+    """
+    try:
+        engine.receive_data(block)
+        event = engine.next_event()
+    except h11.RemoteProtocolError as error:
+        raise ParseError(
+            "HPE_INVALID_HEADER_TOKEN", str(error), bytes_parsed=len(block), raw_packet=block
+        ) from error
+    assert isinstance(event, (h11.Request, h11.Response))
+    body = 0
+    for name, value in event.headers:
+        if name == b"content-length":
+            body = int(value)
+        elif name == b"transfer-encoding":
+            body = CHUNKED
+    if body != head.body:
+        raise ParseError(
+            "HPE_INTERNAL", "Ambiguous framing", bytes_parsed=len(block), raw_packet=block
+        )
+
+
+def _cut_short() -> ParseError:
+    return ParseError("HPE_INVALID_EOF_STATE", "Invalid EOF state")
+
+
+# What a chunked body has next, where it is not bytes of a chunk.
+_CRLF_DUE: Final = 0
+_SIZE_DUE: Final = -1
+_TRAILER_DUE: Final = -2
+_ENDED: Final = -3
+
+
+class _ChunkReader:
+    """Decodes one chunked body by RFC 9112's grammar (section 7.1)."""
+
+    __slots__ = ("_at", "_data", "_left", "_max_trailer_size", "_trailer_size", "trailers")
+
+    def __init__(self, max_trailer_size: int) -> None:
+        self._data = b""
+        self._at = 0  # what lies before was handed out
+        self._left = _SIZE_DUE  # bytes of the chunk to come, or what is due
+        self._trailer_size = 0
+        self._max_trailer_size = max_trailer_size
+        self.trailers: Pairs = []
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the body."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def rest(self) -> bytes:
+        """Hand out what lies behind the end of the body."""
+        return self._data[self._at :]
+
+    def read(self, max_bytes: int) -> bytes | None:
+        """Hand out decoded bytes, ``b""`` at the end, None when it needs more.
+
+        Raises:
+            ParseError: At the first byte that the grammar does not allow, once all
+                bytes before it were handed out.
+        """
+        pieces = []
+        room = max_bytes
+        while room and self._at < len(self._data) and self._left != _ENDED:
+            if self._left > 0:
+                piece = self._data[self._at : self._at + min(self._left, room)]
+                pieces.append(piece)
+                room -= len(piece)
+                self._at += len(piece)
+                self._left -= len(piece)
+                continue
+            try:
+                if not self._step():
+                    break
+            except ParseError:
+                if pieces:
+                    break
+                raise
+        if pieces:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"" if self._left == _ENDED else None
+
+    def _step(self) -> bool:
+        """Check what stands between chunks; False while it is incomplete."""
+        if self._left == _CRLF_DUE:
+            return self._step_crlf()
+        if self._left == _SIZE_DUE:
+            return self._step_size()
+        return self._step_trailer()
+
+    def _step_crlf(self) -> bool:
+        seen = self._data[self._at : self._at + 2]
+        if seen == b"\r\n":
+            self._at += 2
+            self._left = _SIZE_DUE
+            return True
+        if seen == b"\r":
+            return False
+        raise self._fault("HPE_STRICT", "Expected LF after chunk data", 0)
+
+    def _step_size(self) -> bool:
+        data, at = self._data, self._at
+        found = _match_size(data, at)
+        if found is None:
+            start = _match_size_start(data, at)
+            good = start.end() if start else at
+            if good - at > MAX_EXTENSIONS + 16:
+                raise self._extensions_overflow()
+            if good < len(data):
+                reason = "Invalid character in chunk size"
+                raise self._fault("HPE_INVALID_CHUNK_SIZE", reason, good - at)
+            return False
+        if len(found[2]) > MAX_EXTENSIONS:
+            raise self._extensions_overflow()
+        self._at = found.end()
+        self._left = int(found[1], 16) or _TRAILER_DUE
+        return True
+
+    def _step_trailer(self) -> bool:
+        data, at = self._data, self._at
+        if data.startswith(b"\r\n", at):
+            self._at += 2
+            self._left = _ENDED
+            return True
+        found = _match_trailer(data, at)
+        if found is None:
+            start = _match_trailer_start(data, at)
+            good = start.end() - at if start else 0
+            self._check_trailer_size(good)
+            if at + good < len(data):
+                raise self._fault("HPE_INVALID_HEADER_TOKEN", "Invalid header token", good)
+            return False
+        size = found.end() - at
+        self._check_trailer_size(size)
+        if found[1].lower() in _FORBIDDEN_TRAILERS:
+            raise self._fault("HPE_INVALID_HEADER_TOKEN", "Forbidden trailer field", 0)
+        self.trailers.append((found[1].decode(), found[2].decode("latin-1").strip(" \t")))
+        self._trailer_size += size
+        self._at = found.end()
+        return True
+
+    def _check_trailer_size(self, size: int) -> None:
+        if self._trailer_size + size >= self._max_trailer_size:
+            raise self._fault("HPE_HEADER_OVERFLOW", "Header overflow", 0)
+
+    def _fault(self, code: str, reason: str, offset: int) -> ParseError:
+        return ParseError(code, reason, bytes_parsed=self._at + offset, raw_packet=self._data)
+
+    def _extensions_overflow(self) -> ParseError:
+        return self._fault("HPE_CHUNK_EXTENSIONS_OVERFLOW", "Chunk extensions overflow", 0)
