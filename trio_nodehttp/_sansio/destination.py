@@ -1,0 +1,125 @@
+"""Where a request goes: URLs, origins, the Host header (RFC 9110 section 4.2)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import attrs
+
+from .._errors import InvalidProtocolError, InvalidURLError, UnescapedCharactersError
+
+DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ws:": 80, "wss:": 443}
+# Node refuses the same; percent-encoding is left to the caller.
+_bad_in_path = re.compile(r"[^\x21-\xff]").search
+_bad_in_url = re.compile(r"[\x00-\x20]").search
+
+
+@attrs.frozen
+class Destination:
+    """What a URL says.
+
+    Attributes:
+        protocol: ``"http:"`` or ``"https:"``.
+        host: The host, IPv6 without brackets.
+        port: The port, or None if the URL names none.
+        path: The path and query.
+        auth: ``"user:password"`` decoded, or None.
+    """
+
+    protocol: str
+    host: str
+    port: int | None
+    path: str
+    auth: str | None
+
+
+def check_path(path: str) -> None:
+    """Check a request target.
+
+    Raises:
+        UnescapedCharactersError: It holds a space, a control character, or one above
+            U+00FF.
+    """
+    if _bad_in_path(path):
+        raise UnescapedCharactersError("path: Request path contains unescaped characters")
+
+
+@lru_cache(maxsize=512)
+def parse_url(url: str) -> Destination:
+    """Take a URL apart.
+
+    Raises:
+        InvalidURLError: It has no host, or a bad port.
+        InvalidProtocolError: Its scheme is neither http nor https.
+        UnescapedCharactersError: It holds characters that must be encoded first.
+    """
+    # urlsplit would drop some of these in silence.
+    if _bad_in_url(url):
+        raise UnescapedCharactersError("url: Request path contains unescaped characters")
+    try:
+        return split_destination(urlsplit(url))
+    except ValueError as error:
+        if isinstance(error, (InvalidURLError, InvalidProtocolError, UnescapedCharactersError)):
+            raise
+        raise InvalidURLError(f"url: Invalid URL {url!r}: {error}") from error
+
+
+def split_destination(parts: SplitResult) -> Destination:
+    """Read a URL that ``urllib.parse.urlsplit`` took apart; errors as ``parse_url``."""
+    if parts.scheme not in ("http", "https"):
+        if not parts.scheme:
+            raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: it has no scheme")
+        raise InvalidProtocolError(
+            f'url: Protocol "{parts.scheme}:" not supported. Expected "http:" or "https:"'
+        )
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: {error}") from error
+    host = unquote(parts.hostname or "")
+    if not host or _bad_in_url(host):
+        raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: it has no good host")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    check_path(path)
+    auth = None
+    if parts.username is not None:
+        auth = unquote(parts.username)
+        if parts.password is not None:
+            auth += ":" + unquote(parts.password)
+    return Destination(f"{parts.scheme}:", host, port, path, auth)
+
+
+def host_header(host: str, port: int, default_port: int | None) -> str:
+    """Write a Host header; the port is left out where it is the default."""
+    # One colon alone cannot be IPv6 (Node decides so too).
+    if ":" in host and host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"
+    return host if port == default_port else f"{host}:{port}"
+
+
+def basic_authorization(auth: str) -> str:
+    """Write an Authorization header for Basic (RFC 7617)."""
+    return "Basic " + base64.b64encode(auth.encode()).decode()
+
+
+def origin_name(
+    host: str | None,
+    port: int | str | None,
+    local_address: str | None,
+    family: int | None,
+    socket_path: str | None,
+    extra: str = "",
+) -> str:
+    """Write an agent's key for an origin (Node: ``agent.getName``)."""
+    name = f"{host or 'localhost'}:{port or ''}:{local_address or ''}"
+    if family in (4, 6):
+        name += f":{family}"
+    if socket_path:
+        name += f":{socket_path}"
+    return name + extra
