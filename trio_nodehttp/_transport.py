@@ -1,0 +1,410 @@
+"""One socket: the stream below, its addresses, counters, timeout and forceful close."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+import select
+import socket as stdlib_socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import trio
+
+from ._errors import HTTPError, SocketEncodingError, SocketHangUpError, SocketTimeoutError
+from ._observers import Observable
+from ._timeouts import Timer, call_at, check_seconds
+
+RECEIVE_SIZE: Final = 65536
+HIGH_WATER_MARK: Final = 65536
+
+_logger = logging.getLogger("trio_nodehttp")
+_NETWORK_ERRORS: Final = (
+    OSError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    ssl.SSLError,
+)
+_POLLRDHUP: Final[int] = getattr(select, "POLLRDHUP", 0)
+_forceful_close = trio.aclose_forcefully
+
+
+class Socket(Observable):
+    """A connection's socket (Node: ``net.Socket``), whatever stream it is made of.
+
+    Attributes:
+        stream: The Trio stream.
+        bytes_read: Bytes received.
+        bytes_written: Bytes that the stream below accepted.
+        destroyed: ``destroy`` was called, or the stream is closed.
+        errored: The error that destroyed it, or None.
+        broken: The last error that a read or write met, or None.
+        watchers: Called after silence; True says that it was noticed.
+        writable_high_water_mark: Bytes in one write that count as much.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_active",
+        "_bottom",
+        "_raw",
+        "_receive",
+        "_send",
+        "_timeout",
+        "_timer",
+        "broken",
+        "bytes_read",
+        "bytes_written",
+        "destroyed",
+        "errored",
+        "on_destroy",
+        "stream",
+        "watchers",
+        "writable_high_water_mark",
+    )
+
+    EVENTS = frozenset({"timeout", "error", "close"})
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._observers = None
+        self._bottom = _find_bottom(stream)
+        bottom = self._bottom
+        self._raw = bottom.socket if isinstance(bottom, trio.SocketStream) else None
+        self._receive: Callable[[int], Awaitable[Any]]
+        if isinstance(stream, trio.SocketStream):
+            # Straight to the socket: the stream's own layer costs more than the call.
+            self._receive = stream.socket.recv
+            self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = stream.socket.send
+        else:
+            self._receive = stream.receive_some
+            self._send = None
+        self.bytes_read = 0
+        self.bytes_written = 0
+        self.destroyed = False
+        self.errored: BaseException | None = None
+        self.on_destroy: Callable[[], object] | None = None
+        self.broken: HTTPError | None = None
+        self.watchers: list[Callable[[], bool]] = []
+        self._timeout = math.inf
+        self._timer: Timer | None = None
+        self._active = 0.0
+        self.writable_high_water_mark = HIGH_WATER_MARK
+
+    # --- facts ---------------------------------------------------------------------
+
+    @property
+    def encrypted(self) -> bool:
+        """TLS runs on this socket."""
+        return isinstance(self.stream, trio.SSLStream)
+
+    @property
+    def remote_address(self) -> str | None:
+        """The peer's IP address; None where there is none."""
+        return self._address("getpeername")[0]
+
+    @property
+    def remote_port(self) -> int | None:
+        """The peer's port; None where there is none."""
+        return self._address("getpeername")[1]
+
+    @property
+    def local_address(self) -> str | None:
+        """Our IP address; None where there is none."""
+        return self._address("getsockname")[0]
+
+    @property
+    def local_port(self) -> int | None:
+        """Our port; None where there is none."""
+        return self._address("getsockname")[1]
+
+    @property
+    def family(self) -> str | None:
+        """``"IPv4"``, ``"IPv6"``, ``"unix"``; None for a stream without a socket."""
+        if self._raw is None:
+            return None
+        names = {stdlib_socket.AF_INET: "IPv4", stdlib_socket.AF_INET6: "IPv6"}
+        return names.get(self._raw.family, "unix")
+
+    def _address(self, which: str) -> tuple[str | None, int | None]:
+        try:
+            address = getattr(self._raw, which)()
+        except (AttributeError, OSError):
+            return None, None
+        return address[:2] if isinstance(address, tuple) else (None, None)
+
+    def get_peer_certificate(self, *, binary_form: bool = False) -> dict[str, Any] | bytes | None:
+        """Tell the peer's certificate as ``ssl.SSLSocket.getpeercert`` does; None without TLS."""
+        if not isinstance(self.stream, trio.SSLStream):
+            return None
+        certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)
+        return certificate
+
+    def __repr__(self) -> str:
+        state = "destroyed" if self.destroyed else "open"
+        host, port = self._address("getpeername")
+        peer = f"{host}:{port}" if host else type(self.stream).__name__
+        return f"<Socket {peer} {state} read={self.bytes_read} written={self.bytes_written}>"
+
+    # --- options -------------------------------------------------------------------
+
+    def set_no_delay(self, no_delay: bool = True) -> Socket:
+        """Send small packets at once (TCP_NODELAY); no effect without TCP."""
+        self._set_option(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, int(no_delay))
+        return self
+
+    def set_keep_alive(self, enable: bool = False, initial_delay: float = 0) -> Socket:
+        """Switch TCP keep-alive probes (SO_KEEPALIVE); no effect without TCP.
+
+        Args:
+            enable: Send probes.
+            initial_delay: Seconds of silence before the first; 0 leaves the default.
+        """
+        self._set_option(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, int(enable))
+        if enable and initial_delay >= 1 and hasattr(stdlib_socket, "TCP_KEEPIDLE"):
+            idle = stdlib_socket.TCP_KEEPIDLE
+            self._set_option(stdlib_socket.IPPROTO_TCP, idle, int(initial_delay))
+        return self
+
+    def _set_option(self, level: int, option: int, value: int) -> None:
+        raw = self._raw
+        if raw is None or self.destroyed:
+            return
+        if raw.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
+            raw.setsockopt(level, option, value)
+
+    def set_encoding(self, encoding: str) -> None:
+        """Refuse: a connection carries bytes (Node: ``ERR_HTTP_SOCKET_ENCODING``).
+
+        Raises:
+            SocketEncodingError: Always.
+        """
+        raise SocketEncodingError("Changing the socket encoding is not allowed (RFC 9112 2.2)")
+
+    @property
+    def timeout(self) -> float:
+        """Seconds of silence that ``timeout`` reports; ``math.inf`` for never."""
+        return self._timeout
+
+    def set_timeout(
+        self, seconds: float | None, callback: Callable[[], object] | None = None
+    ) -> Socket:
+        """Watch for silence (Node: ``socket.setTimeout``).
+
+        When neither side sent a byte for so long, the observers of ``timeout`` are
+        called; with none, the socket is destroyed with SocketTimeoutError.
+
+        Args:
+            seconds: How long; 0 or None switches the watch off.
+            callback: Registered with ``once("timeout", ...)``.
+
+        Raises:
+            InvalidArgTypeError: ``seconds`` is no number.
+            OutOfRangeError: ``seconds`` is negative.
+        """
+        limit = check_seconds("seconds", seconds) or math.inf
+        if callback is not None:
+            self.once("timeout", callback)
+        self._timeout = limit
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if limit != math.inf and not self.destroyed:
+            self._active = trio.current_time()
+            self._timer = call_at(self._active + limit, self._check_silence)
+        return self
+
+    def _check_silence(self) -> None:
+        deadline = self._active + self._timeout
+        now = trio.current_time()
+        if deadline > now:
+            self._timer = call_at(deadline, self._check_silence)
+            return
+        self._timer = None
+        noticed = self._emit("timeout")
+        for watcher in list(self.watchers):
+            noticed = watcher() or noticed
+        if not noticed and not self.destroyed:
+            self.destroy(SocketTimeoutError(f"no byte was sent or received for {self._timeout} s"))
+
+    # --- bytes ---------------------------------------------------------------------
+
+    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
+        """Receive some bytes; ``b""`` when the peer has ended its side.
+
+        Raises:
+            SocketHangUpError: The connection broke, or ``destroy`` was called.
+
+        A cancelled call has received nothing.
+        """
+        try:
+            data = await self._receive(max_bytes)
+        except _NETWORK_ERRORS as error:
+            raise self._broken("read", error) from error
+        self.bytes_read += len(data)
+        if self._timer is not None:
+            self._active = trio.current_time()
+        return data if type(data) is bytes else bytes(data)
+
+    async def send(self, data: bytes) -> None:
+        """Send all the bytes.
+
+        Raises:
+            SocketHangUpError: The connection broke, or ``destroy`` was called.
+
+        A cancelled call has sent an unknown part: the connection is of no more use.
+        """
+        try:
+            if self._send is None:
+                await self.stream.send_all(data)
+            else:
+                sent = await self._send(data)
+                if sent < len(data):
+                    await self._send_rest(memoryview(data)[sent:])
+        except _NETWORK_ERRORS as error:
+            raise self._broken("write", error) from error
+        self.bytes_written += len(data)
+        if self._timer is not None:
+            self._active = trio.current_time()
+
+    async def _send_rest(self, rest: memoryview) -> None:
+        assert self._send is not None
+        while rest:
+            if self._timer is not None:
+                self._active = trio.current_time()
+            rest = rest[await self._send(rest) :]
+
+    def send_now(self, data: bytes) -> int:
+        """Send what fits without waiting; answers how many bytes that was."""
+        if self._send is None or self.destroyed:
+            return 0
+        try:
+            sent = os.write(self._raw.fileno(), data)  # type: ignore[union-attr]
+        except OSError:  # full, or broken: the next send will tell which
+            return 0
+        self.bytes_written += sent
+        return sent
+
+    async def wait_writable(self) -> None:
+        """Wait until ``send`` might not block. A cancelled call changes nothing.
+
+        Raises:
+            SocketHangUpError: The connection broke.
+        """
+        try:
+            await self.stream.wait_send_all_might_not_block()
+        except _NETWORK_ERRORS as error:
+            raise self._broken("write", error) from error
+
+    def is_readable(self) -> bool:
+        """Say, without waiting, whether bytes or the end of the stream are there.
+
+        For a socket on which nothing is expected this means that it is of no more use.
+        """
+        raw = self._raw
+        if raw is None:
+            return bool(getattr(self._bottom, "readable", False))
+        try:
+            poll = select.poll()
+            poll.register(raw.fileno(), select.POLLIN | _POLLRDHUP)
+            return bool(poll.poll(0))
+        except (OSError, ValueError):
+            return True
+
+    def watch_peer(self, callback: Callable[[], object]) -> bool:
+        """Have a memory stream tell when its peer leaves; False where it cannot."""
+        on_peer_close = getattr(self._bottom, "on_peer_close", None)
+        if on_peer_close is not None:
+            on_peer_close(callback)
+        return on_peer_close is not None
+
+    def watch_descriptor(self) -> int | None:
+        """Tell the file descriptor to poll for a departing peer; None without a socket."""
+        if self._raw is None or self.destroyed:
+            return None
+        return self._raw.fileno()
+
+    # --- the end -------------------------------------------------------------------
+
+    def destroy(self, error: BaseException | None = None) -> Socket:
+        """Close at once, without waiting for anything (Node: ``socket.destroy``).
+
+        Whoever reads or writes it gets the error, or SocketHangUpError.
+
+        Args:
+            error: Why; kept as ``errored`` and told to observers of ``error``.
+        """
+        if self.destroyed:
+            return self
+        self.destroyed = True
+        self.errored = error
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._close_now()
+        if self.on_destroy is not None:
+            self.on_destroy()
+        if error is not None:
+            self._emit("error", error)
+        self._emit("close")
+        return self
+
+    def _close_now(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            return
+        close_now = getattr(self._bottom, "close_now", None)
+        if close_now is not None:
+            close_now()
+        else:
+            # Such a stream can only be closed in a task.
+            trio.lowlevel.spawn_system_task(_forceful_close, self.stream)
+
+    async def aclose(self) -> None:
+        """Close politely: over TLS the close is announced, and no answer awaited.
+
+        Takes at most 0.1 s; a cancelled call closes at once.
+        """
+        if self.encrypted and not self.destroyed:
+            with trio.move_on_after(0.1):
+                try:
+                    await self.stream.aclose()
+                except _NETWORK_ERRORS:
+                    _logger.debug("closing TLS on a dead connection", exc_info=True)
+        self.destroy()
+
+    async def send_eof(self) -> None:
+        """End our side where the stream can; else do nothing.
+
+        Raises:
+            SocketHangUpError: The connection broke.
+
+        A cancelled call may or may not have ended it.
+        """
+        if isinstance(self.stream, trio.abc.HalfCloseableStream):
+            try:
+                await self.stream.send_eof()
+            except _NETWORK_ERRORS as error:
+                raise self._broken("shutdown", error) from error
+
+    def _broken(self, verb: str, error: BaseException) -> HTTPError:
+        if isinstance(self.errored, HTTPError):
+            self.broken = self.errored
+            return self.errored
+        number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None)
+        name = errno.errorcode.get(number or 0, "ECONNRESET")
+        hang_up = SocketHangUpError(f"{verb} {name}")
+        hang_up.code = name if name in ("EPIPE", "ETIMEDOUT") else "ECONNRESET"
+        self.broken = hang_up
+        return hang_up
+
+
+def _find_bottom(stream: trio.abc.Stream) -> trio.abc.Stream:
+    """Find the stream that TLS runs on."""
+    while (inner := getattr(stream, "transport_stream", None)) is not None:
+        stream = inner
+    return stream
