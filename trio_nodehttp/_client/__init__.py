@@ -1,0 +1,1 @@
+"""The client: requests, and the agent that pools their sockets."""

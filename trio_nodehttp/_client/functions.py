@@ -1,0 +1,86 @@
+"""``request``, ``get`` and the global agent."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Final
+
+from .._incoming import IncomingMessage
+from .agent import Agent, check_agent
+from .request import ClientRequest
+
+global_agent: Final = Agent(keep_alive=True, timeout=5.0)
+"""The agent of requests that name none (Node: ``http.globalAgent``)."""
+
+
+def request(url: Any = None, /, **options: Any) -> ClientRequest:
+    """Make a request; ``async with`` it to send it (Node: ``http.request``).
+
+    Args:
+        url: The URL: text, or taken apart by ``urllib.parse``; or a mapping of
+            options. Options override what it says.
+        options: The options of Node's ``http.request`` in snake_case, among them
+            ``agent``, ``auth``, ``headers`` (a mapping, or pairs, which then are
+            sent as they are), ``host``, ``method``, ``path``, ``port``,
+            ``socket_path`` and ``timeout`` (seconds); and ``body`` (bytes, text or an
+            async iterable), ``ssl_context``, ``retry_stale``.
+
+    Returns:
+        The request; nothing has been sent or opened.
+
+    Raises:
+        InvalidURLError: The URL cannot be read.
+        InvalidProtocolError: Its scheme is neither http nor https.
+        UnescapedCharactersError: The path holds spaces or control characters.
+        InvalidArgTypeError: An option has the wrong type; the message names it.
+        InvalidArgValueError: An option has a wrong value; the message names it.
+    """
+    agent = options.get("agent")
+    if agent is None:
+        agent = global_agent if options.get("create_connection") is None else Agent()
+    elif agent is False:
+        agent = Agent()
+    else:
+        check_agent(agent)
+    return ClientRequest(url, agent, options)
+
+
+class Get:
+    """What ``get`` gives: ``async with`` it for the response."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: ClientRequest) -> None:
+        self.request = request
+
+    async def __aenter__(self) -> IncomingMessage:
+        """Send the request and wait for the response.
+
+        Raises what entering a request and ``get_response`` do. When it is cancelled,
+        nothing is left behind.
+        """
+        request = self.request
+        try:
+            if not request._enter_fast():
+                await request._enter()
+            return await request.get_response()
+        except BaseException:
+            request._leave()
+            raise
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the socket back if the body was read to its end, else close it."""
+        self.request._leave()
+
+
+def get(url: Any = None, /, **options: Any) -> Get:
+    """Make a GET request (Node: ``http.get``): ``async with get(url) as response``.
+
+    Takes and raises what ``request`` does; the method is GET unless given.
+    """
+    return Get(request(url, **options))

@@ -1,0 +1,142 @@
+"""What an agent and a connection may be told, checked when they are told."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from .. import _checks
+from .._errors import InvalidArgTypeError, InvalidArgValueError
+from .._sansio.destination import origin_name
+
+Lookup = Callable[..., Awaitable[Sequence[str]]]
+
+
+@attrs.frozen(kw_only=True)
+class ConnectOptions:
+    """Where and how one connection is made; what ``create_connection`` is given.
+
+    Attributes:
+        protocol: ``"http:"`` or ``"https:"``.
+        host: The name or address.
+        port: The port.
+        socket_path: A Unix socket instead.
+        local_address: The address to connect from.
+        local_port: The port to connect from.
+        family: 4, 6 or None for both.
+        hints: Flags for ``getaddrinfo``.
+        lookup: ``async lookup(host, options)`` giving addresses, instead of getaddrinfo.
+        no_delay: Set TCP_NODELAY.
+        keep_alive: Set SO_KEEPALIVE.
+        keep_alive_initial_delay: Seconds before the first keep-alive probe.
+        timeout: Seconds without progress, or None.
+        ssl_context: The TLS context, or None for the default one.
+        server_hostname: The name that the certificate must have.
+        timings: Where ``dns``, ``connect`` and ``tls`` are noted.
+    """
+
+    protocol: str = "http:"
+    host: str = "localhost"
+    port: int = 80
+    socket_path: str | None = None
+    local_address: str | None = None
+    local_port: int | None = None
+    family: int | None = None
+    hints: int = 0
+    lookup: Lookup | None = None
+    no_delay: bool = True
+    keep_alive: bool = False
+    keep_alive_initial_delay: float = 0.0
+    timeout: float | None = None
+    ssl_context: ssl.SSLContext | None = None
+    server_hostname: str | None = None
+    timings: Any = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The agent's key (Node: ``agent.getName``), with the TLS identity for https."""
+        extra = ""
+        if self.protocol == "https:":
+            context = "" if self.ssl_context is None else f"{id(self.ssl_context):x}"
+            extra = f":{context}:{self.server_hostname or ''}"
+        return origin_name(
+            self.host, self.port, self.local_address, self.family, self.socket_path, extra
+        )
+
+
+Connector = Callable[[ConnectOptions], Awaitable[trio.abc.Stream]]
+
+
+def _context(_: object, field: _checks.Field[Any], value: object) -> None:
+    check_context(field.name, value)
+
+
+def check_context(name: str, value: object) -> None:
+    """Check a TLS context.
+
+    Raises:
+        InvalidArgTypeError: It is neither an ``ssl.SSLContext`` nor None.
+    """
+    if value is not None and not isinstance(value, ssl.SSLContext):
+        raise InvalidArgTypeError(f"{name} must be an ssl.SSLContext, not {value!r}")
+
+
+def _scheduling(_: object, field: _checks.Field[Any], value: object) -> None:
+    if value not in ("lifo", "fifo"):
+        raise InvalidArgValueError(f"{field.name} must be one of: 'fifo', 'lifo'. Got {value!r}")
+
+
+def _buffer(value: Any) -> float:
+    """Node falls back to its default for what makes no sense."""
+    good = isinstance(value, (int, float)) and 0 <= value < math.inf
+    return float(value) if good else 1.0
+
+
+@attrs.define(kw_only=True, slots=False, eq=False, repr=False)
+class AgentOptions:
+    """The options of ``Agent``; each is an attribute of it too.
+
+    Attributes:
+        keep_alive: Keep sockets for further requests.
+        keep_alive_initial_delay: Seconds before the first TCP keep-alive probe.
+        max_sockets: Sockets in use or being opened, per origin.
+        max_total_sockets: Sockets of all origins: in use, being opened or idle.
+        max_free_sockets: Idle sockets per origin.
+        scheduling: Reuse the most (``"lifo"``) or least (``"fifo"``) recently used.
+        timeout: Seconds after which an idle socket is closed, and after which a
+            silent one in use is told to observers of ``timeout``.
+        max_age: Seconds after which a socket is not used for another request.
+        queue_timeout: Seconds that a request may wait for a socket.
+        keep_alive_timeout_buffer: Seconds by which a server's ``Keep-Alive:
+            timeout=N`` is shortened.
+        retry_stale: Send an idempotent request once more if its reused socket was dead.
+        ssl_context: The TLS context for ``https:``.
+        default_port: The port that ``Host`` leaves out; None for the protocol's.
+        protocol: The protocol where a request names none.
+        family: 4, 6 or None for both.
+        local_address: The address to connect from.
+        proxy: A proxy's URL, ``"env"`` for the environment's, or None.
+    """
+
+    keep_alive: bool = attrs.field(default=False, validator=_checks.flag)
+    keep_alive_initial_delay: float = attrs.field(default=1.0, validator=_checks.seconds)
+    max_sockets: float | None = attrs.field(default=math.inf, validator=_checks.count)
+    max_total_sockets: float | None = attrs.field(default=math.inf, validator=_checks.positive)
+    max_free_sockets: float | None = attrs.field(default=256, validator=_checks.count)
+    scheduling: Literal["lifo", "fifo"] = attrs.field(default="lifo", validator=_scheduling)
+    timeout: float | None = attrs.field(default=None, validator=_checks.seconds)
+    max_age: float | None = attrs.field(default=None, validator=_checks.seconds)
+    queue_timeout: float | None = attrs.field(default=None, validator=_checks.seconds)
+    keep_alive_timeout_buffer: float = attrs.field(default=1.0, converter=_buffer)
+    retry_stale: bool = attrs.field(default=True, validator=_checks.flag)
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, validator=_context)
+    default_port: int | None = None
+    protocol: str | None = "http:"
+    family: int | None = None
+    local_address: str | None = None
+    proxy: str | None = None

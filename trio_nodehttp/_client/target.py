@@ -1,0 +1,211 @@
+"""Reads what a caller says of one request: URL, options, headers; opens nothing."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import ParseResult, SplitResult
+
+import attrs
+
+from .. import _checks
+from .._errors import (
+    InvalidArgTypeError,
+    InvalidHTTPTokenError,
+    InvalidProtocolError,
+    InvalidURLError,
+    OutOfRangeError,
+    ParserUnavailableError,
+)
+from .._sansio.destination import (
+    DEFAULT_PORTS,
+    Destination,
+    check_path,
+    parse_url,
+    split_destination,
+)
+from .._sansio.headers import is_token
+from .._timeouts import check_seconds
+from .agent import Agent, check_agent
+from .options import ConnectOptions, check_context
+
+Check = Callable[[str, Any], object]
+
+
+def _check_any(_: str, __: object) -> None:
+    pass
+
+
+def _check_port(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgTypeError(f"{name} must be a whole number, not {value!r}")
+    if not 0 <= value <= 65535:
+        raise OutOfRangeError(f"{name} must be within 0 and 65535, not {value!r}")
+
+
+def _check_method(name: str, value: object) -> None:
+    _checks.check_text(name, value)
+    if value and not is_token(str(value)):
+        raise InvalidHTTPTokenError(f'{name} must be a valid HTTP token ["{value}"]')
+
+
+def _check_path(name: str, value: object) -> None:
+    _checks.check_text(name, value)
+    if value:
+        check_path(str(value))
+
+
+def _check_protocol(name: str, value: object) -> None:
+    _checks.check_text(name, value)
+    if value is not None and value not in ("http:", "https:"):
+        raise InvalidProtocolError(
+            f'{name}: Protocol "{value}" not supported. Expected "http:" or "https:"'
+        )
+
+
+def _check_optional_flag(name: str, value: object) -> None:
+    if value is not None:
+        _checks.check_flag(name, value)
+
+
+def _check_insecure_parser(name: str, value: object) -> None:
+    _check_optional_flag(name, value)
+    if value:
+        raise ParserUnavailableError(
+            f"{name}=True needs a lenient parser (llhttp); h11 has no such mode"
+        )
+
+
+def _check_names(name: str, value: Any) -> None:
+    if value is not None and (
+        isinstance(value, str) or not all(isinstance(item, str) for item in value)
+    ):
+        raise InvalidArgTypeError(f"{name} must be a list of names, not {value!r}")
+
+
+def _check_body(name: str, value: object) -> None:
+    good = isinstance(value, (bytes, bytearray, memoryview, str)) or hasattr(value, "__aiter__")
+    if value is not None and not good:
+        raise InvalidArgTypeError(
+            f"{name} must be bytes, str or an async iterable, not {type(value).__name__}"
+        )
+
+
+def _check_max_size(name: str, value: object) -> None:
+    if value is not None:
+        _checks.check_size(name, value)
+
+
+def _check_max_count(name: str, value: object) -> None:
+    _checks.check_count(name, value, least=0)
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "agent": lambda _, value: check_agent(value),
+    "auth": _checks.check_text,
+    "body": _check_body,
+    "create_connection": _checks.check_function,
+    "default_port": _check_port,
+    "family": _check_any,
+    "headers": _check_any,
+    "hints": _check_max_count,
+    "host": _checks.check_text,
+    "hostname": _checks.check_text,
+    "insecure_http_parser": _check_insecure_parser,
+    "join_duplicate_headers": _check_optional_flag,
+    "local_address": _checks.check_text,
+    "local_port": _check_port,
+    "lookup": _checks.check_function,
+    "max_header_size": _check_max_size,
+    "max_headers_count": _check_max_count,
+    "method": _check_method,
+    "path": _check_path,
+    "port": _check_port,
+    "protocol": _check_protocol,
+    "retry_stale": _check_optional_flag,
+    "server_hostname": _checks.check_text,
+    "set_default_headers": _check_optional_flag,
+    "set_host": _check_optional_flag,
+    "socket_path": _checks.check_text,
+    "ssl_context": lambda name, value: check_context(name, value),
+    "timeout": lambda name, value: check_seconds(name, value),
+    "unique_headers": _check_names,
+}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check every option.
+
+    Raises:
+        TypeError: There is no such option.
+        InvalidArgTypeError: One has the wrong type; the message names it.
+        InvalidArgValueError: One has a wrong value; the message names it.
+    """
+    for name, value in options.items():
+        check = CHECKS.get(name)
+        if check is None:
+            raise TypeError(f"request() got an unexpected option {name!r}")
+        check(name, value)
+
+
+def read_url(url: object) -> Destination:
+    """Read a URL given as text, or taken apart by ``urllib.parse``.
+
+    Raises:
+        InvalidURLError: It cannot be read.
+        InvalidProtocolError: Its scheme is neither http nor https.
+        InvalidArgTypeError: It is none of those.
+    """
+    if isinstance(url, str):
+        return parse_url(url)
+    if isinstance(url, ParseResult):
+        return parse_url(url.geturl())
+    if isinstance(url, SplitResult):
+        try:
+            return split_destination(url)
+        except ValueError as error:
+            raise InvalidURLError(f"url: {error}") from error
+    raise InvalidArgTypeError(f"url must be a string, not {type(url).__name__}")
+
+
+@lru_cache(maxsize=512)
+def plain_target(
+    protocol: str, host: str, port: int, ssl_context: ssl.SSLContext | None
+) -> tuple[ConnectOptions, str]:
+    """Make the usual connect options and the pool's key, once per origin."""
+    options = ConnectOptions(protocol=protocol, host=host, port=port, ssl_context=ssl_context)
+    return options, options.name
+
+
+_CONNECT_NAMES: Final = frozenset(
+    "socket_path local_address local_port family hints lookup server_hostname".split()
+)
+
+
+def connect_options(
+    agent: Agent, protocol: str, host: str, port: int, options: Mapping[str, Any]
+) -> tuple[ConnectOptions, str]:
+    """Make the connect options of a request and the pool's key."""
+    context = options.get("ssl_context") or agent.ssl_context
+    usual, name = plain_target(protocol, host, port, context)
+    special = {key: options[key] for key in _CONNECT_NAMES & options.keys()}
+    if agent.family is not None:
+        special.setdefault("family", agent.family)
+    if agent.local_address is not None:
+        special.setdefault("local_address", agent.local_address)
+    special = {key: value for key, value in special.items() if value is not None}
+    if not special:
+        return usual, name
+    made = attrs.evolve(usual, **special)
+    return made, made.name
+
+
+def default_port(agent: Agent, protocol: str, options: Mapping[str, Any]) -> int:
+    """Tell the port that a URL need not name."""
+    return int(options.get("default_port") or agent.default_port or DEFAULT_PORTS[protocol])
