@@ -182,9 +182,7 @@ class FaultyServer:
     """
 
     #: What the ready-made faults begin to answer: eleven bytes of body.
-    RESPONSE: ClassVar[bytes] = (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world"
-    )
+    RESPONSE: ClassVar[bytes] = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world"
 
     def __init__(self, script: Sequence[Step], *later: Sequence[Step]) -> None:
         self._scripts = [list(each) for each in (script, *later)]
@@ -192,10 +190,7 @@ class FaultyServer:
         self.completed = 0
 
     def __repr__(self) -> str:
-        return (
-            f"<FaultyServer connections={len(self.received)} "
-            f"completed={self.completed}>"
-        )
+        return f"<FaultyServer connections={len(self.received)} completed={self.completed}>"
 
     @classmethod
     def reset(cls, after: int = 0) -> FaultyServer:

@@ -134,9 +134,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         "max_receive",
     )
 
-    def __init__(
-        self, outgoing: _Flow, incoming: _Flow, max_receive: int | None
-    ) -> None:
+    def __init__(self, outgoing: _Flow, incoming: _Flow, max_receive: int | None) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
         self._closed = False
@@ -371,6 +369,4 @@ def memory_pipe(
     if max_receive is not None and operator.index(max_receive) < 1:
         raise ValueError("max_receive must be at least 1")
     there, back = _Flow(buffer_size), _Flow(buffer_size)
-    return MemoryStream(there, back, max_receive), MemoryStream(
-        back, there, max_receive
-    )
+    return MemoryStream(there, back, max_receive), MemoryStream(back, there, max_receive)

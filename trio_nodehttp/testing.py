@@ -146,8 +146,7 @@ class MemoryNetwork:
 
     def __repr__(self) -> str:
         return (
-            f"<MemoryNetwork listeners={len(self._listeners)} "
-            f"connections={len(self.connections)}>"
+            f"<MemoryNetwork listeners={len(self._listeners)} connections={len(self.connections)}>"
         )
 
     async def __aenter__(self) -> MemoryNetwork:
