@@ -130,7 +130,11 @@ class Exchange(Outset):
         self._replay = data if first and self.writable_ended and len(data) <= _REPLAY_MAX else None
         try:
             if socket._send is not None and len(data) + self._body_sent <= _SURE_TO_FIT:
-                await socket.send(data)
+                sent = socket.send_now(data)
+                if sent < len(data):
+                    await socket.send(data[sent:])
+                elif not self._will_read:
+                    await trio.lowlevel.checkpoint()
                 return True
             return await self._transmit_watching(socket, data)
         except SocketHangUpError as error:

@@ -46,6 +46,7 @@ class Outset(OutgoingMessage):
         "_replay",
         "_scope",
         "_seen",
+        "_will_read",
         "_timeout",
         "aborted",
         "attempts",
@@ -106,6 +107,7 @@ class Outset(OutgoingMessage):
         self._closes = False
         self._replay: bytes | None = None
         self._seen = 0
+        self._will_read = False  # a receive follows, which is checkpoint enough
         self._timeout: float | None = options.get("timeout")
         self.aborted = False
         self.attempts = 1

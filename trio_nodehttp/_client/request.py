@@ -86,6 +86,7 @@ class ClientRequest(Exchange):
         self._check_entered()
         try:
             if not self.writable_ended and not (self._rendered and self._body is None):
+                self._will_read = True
                 await self._send_body()
             return await self._wait_for_response()
         except Exception as error:

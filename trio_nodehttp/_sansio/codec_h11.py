@@ -1,9 +1,9 @@
 """The codec on h11, and the only module that knows it.
 
-Heads are read by ``HeadReader``. Where one announces a body, h11 reads it too, and
-both must agree on the framing before a byte of the body is believed: that is where
-requests are smuggled (RFC 9112 section 11.2). Bodies pass by h11, which copies them
-at more than twice the cost of receiving them.
+Heads are read by ``HeadReader``. Where a request announces a body, h11 reads its head
+too, and both must agree on the framing before a byte of the body is believed: that is
+where requests are smuggled (RFC 9112 section 11.2). Bodies pass by h11, which copies
+them at more than twice the cost of receiving them.
 """
 
 from __future__ import annotations
@@ -47,8 +47,6 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
 
 
 _NO_LIMIT: Final = 2**62  # sizes were checked before
-# h11 reads a response only after a request; methods without a body never come here.
-_ANY_REQUEST: Final = h11.Request(method="GET", target="/", headers=[("Host", "-")])
 
 
 class H11Codec:
@@ -147,10 +145,6 @@ class H11Codec:
         data = self._buffer
         head = self._heads.response(data, method) if data else None
         if head is not None:
-            if head.body and head.body != UNTIL_CLOSE:
-                engine = h11.Connection(h11.CLIENT, max_incomplete_event_size=_NO_LIMIT)
-                engine.send(_ANY_REQUEST)
-                _agree(engine, data[: head.size], head)
             self._begin_body(head.size, head.body)
         return head
 
