@@ -91,6 +91,6 @@ def test_everything_public_is_described(module: ModuleType, value: type) -> None
     assert [name for name, member in named if not inspect.getdoc(member)] == []
 
 
-@pytest.mark.parametrize("function", async_callables())
+@pytest.mark.parametrize("function", [*async_callables()])
 def test_a_docstring_says_what_cancelling_leaves(function: object) -> None:
     assert "cancel" in (inspect.getdoc(function) or "").lower()
