@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+import trio_nodehttp as http
 from trio_nodehttp.testing import MemoryNetwork, MemoryStream
 
 
@@ -341,3 +342,19 @@ async def test_an_hour_of_idle_connection_takes_no_time(
         started = trio.current_time()
         assert await client.receive_some() == b"timeout"
         assert trio.current_time() - started == 3600
+
+
+async def test_agent_connects_through_the_network() -> None:
+    async def hello(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await response.end("hello")
+
+    async with MemoryNetwork() as network, trio.open_nursery() as nursery:
+        await nursery.start(network.serve, http.create_server(hello), "origin.test", 80)
+        async with network.agent(keep_alive=True, max_sockets=2) as agent:
+            assert agent.max_sockets == 2
+            for _ in range(2):
+                async with http.get("http://origin.test/", agent=agent) as response:
+                    assert await response.text() == "hello"
+            assert agent.stats().reused == 1
+            assert len(network.connections) == 1
+        nursery.cancel_scope.cancel()

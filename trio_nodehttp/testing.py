@@ -7,7 +7,7 @@ a test of an hour's keep-alive takes milliseconds::
         async with MemoryNetwork() as network:
             server = create_server(handler)
             await nursery.start(network.serve, server, "origin.test", 80)
-            async with Agent(create_connection=network.create_connection) as agent:
+            async with network.agent(keep_alive=True) as agent:
                 async with get("http://origin.test/", agent=agent) as response:
                     assert await response.text() == "hello"
 
@@ -21,11 +21,12 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import attrs
 import trio
 
+from ._client.agent import Agent
 from ._faulty import (
     Close,
     Dialogue,
@@ -265,13 +266,25 @@ class MemoryNetwork:
     async def create_connection(self, options: ConnectTarget, /) -> MemoryStream:
         """Connect to ``options.host`` and ``options.port``, as `connect` does.
 
-        It is made for an agent: ``Agent(create_connection=network.create_connection)``.
-        If cancelled, there is no connection.
+        It is made for an agent (see `agent`), which itself starts TLS on the stream
+        where the protocol is https.  If cancelled, there is no connection.
 
         Raises:
             ConnectionRefusedError: nobody answers there (`errno.ECONNREFUSED`).
         """
         return await self.connect(options.host, options.port)
+
+    def agent(self, **options: Any) -> Agent:
+        """Make an agent whose connections go through this network.
+
+        Args:
+            options: those of `Agent`, except ``create_connection``.
+
+        Raises:
+            InvalidArgTypeError: an option has the wrong type.
+            OutOfRangeError: an option is out of its range.
+        """
+        return Agent(create_connection=self.create_connection, **options)
 
     async def _serve(
         self,
