@@ -127,6 +127,16 @@ async def test_connecting() -> None:
     assert not opening.is_open
 
 
+async def test_fields_of_the_caller_may_repeat() -> None:
+    opening = Opening()
+    headers = [("A", "1"), ("B", ["2", "3"]), ("a", 4), ("C", ["5"])]
+    async with entered(opening, headers=headers):
+        pass
+    assert opening.fields["A"] == ["1", 4]
+    assert opening.fields["B"] == ["2", "3"]
+    assert opening.fields["C"] == "5"
+
+
 async def test_compression_need_not_be_offered() -> None:
     opening = Opening()
     async with entered(opening, compression=False) as ws:

@@ -168,7 +168,7 @@ class Opening:
             self.is_open = False
 
     @property
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         """The header fields that were asked for."""
         return dict(self.asked["headers"])
 
@@ -184,6 +184,4 @@ def upgrade_request(**headers: str | None) -> SimpleNamespace:
     }
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
     present = {name: value for name, value in fields.items() if value is not None}
-    return SimpleNamespace(
-        method="GET", url="/chat", http_version="1.1", headers=present
-    )
+    return SimpleNamespace(method="GET", url="/chat", http_version="1.1", headers=present)

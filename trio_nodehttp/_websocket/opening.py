@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -37,7 +37,7 @@ class Opener(Protocol):
         self,
         url: str,
         *,
-        headers: list[tuple[str, HeaderValue]],
+        headers: Mapping[str, HeaderValue],
         agent: Any,
         ssl_context: ssl.SSLContext | None,
     ) -> contextlib.AbstractAsyncContextManager[Upgraded]:
@@ -89,20 +89,29 @@ async def connect(opener: Opener, request: Request) -> AsyncIterator[Opened]:
     async with contextlib.AsyncExitStack() as stack:
         scope = opener(
             request.url,
-            headers=[*fields, *request.headers],
+            headers=_join([*fields, *request.headers]),
             agent=request.agent,
             ssl_context=request.ssl_context,
         )
         try:
             upgraded = await stack.enter_async_context(scope)
         except UpgradeRefusedError as exc:
-            text = f"the server refused: {exc}"
+            text = f"no WebSocket: {exc}"
             raise WebSocketHandshakeError(text, exc.response) from exc
         try:
-            agreement = check_response(
-                upgraded.response, key, protocols, compression=compression
-            )
+            agreement = check_response(upgraded.response, key, protocols, compression=compression)
         except WebSocketHandshakeError:
             await trio.aclose_forcefully(upgraded.stream)
             raise
         yield Opened(upgraded.stream, agreement)
+
+
+def _join(pairs: Sequence[tuple[str, HeaderValue]]) -> dict[str, HeaderValue]:
+    """Make a mapping of pairs; a name that comes again, in any case, gives a list."""
+    names: dict[str, str] = {}
+    values: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        first = names.setdefault(name.lower(), name)
+        new = list(value) if isinstance(value, (list, tuple)) else [value]
+        values.setdefault(first, []).extend(new)
+    return {name: new[0] if len(new) == 1 else new for name, new in values.items()}
