@@ -212,6 +212,7 @@ def test_max_sockets_zero_keeps_everybody_queued() -> None:
 def test_raised_limit_is_obeyed_by_the_next_decision() -> None:
     desk = Desk(max_sockets=1)
     desk.ask(A, "a1", "a2", "a3")
+    desk.ask(B, "b1")
     desk.pool.max_sockets = 2
     assert desk.pool.request(A, "a4") == [Open("a2", A)]
     desk.pool.max_sockets = inf
@@ -379,6 +380,16 @@ def test_origin_that_vanished_and_came_back_waits_behind() -> None:
     assert list(desk.held) == ["c1"]
     desk.give("c1", reusable=False)
     assert list(desk.held) == ["b2"]
+
+
+def test_changed_limit_keeps_the_order_between_origins() -> None:
+    desk = Desk(max_total_sockets=1)
+    desk.ask(A, "a1")
+    desk.ask(B, "b1")
+    desk.ask(A, "a2")
+    desk.pool.max_sockets = 5
+    desk.give("a1", reusable=False)
+    assert list(desk.held) == ["b1"]
 
 
 def test_origin_at_its_own_limit_is_passed_over() -> None:

@@ -134,6 +134,27 @@ def test_full_origins_cost_the_others_nothing() -> None:
     assert costs[0] == costs[1]
 
 
+def cost_of_turns(count: int) -> int:
+    """What it costs to serve `count` origins, of which the last has a long queue."""
+    pool: Pool[str, Name, Name] = Pool(max_total_sockets=1)
+    pool.request(A, dialling := Name())
+    with counted() as cost:
+        for number in range(count):
+            pool.request(f"origin {number}", Name())
+        for _ in range(count):
+            pool.request(B, Name())
+        for _ in range(2 * count):
+            [granted] = pool.failed(dialling)
+            assert isinstance(granted, Open)
+            dialling = granted.waiter
+    assert pool.len_waiting == 0
+    return cost.calls // count
+
+
+def test_turn_costs_the_same_among_10_origins_and_among_1000() -> None:
+    assert cost_of_turns(1000) <= cost_of_turns(10)
+
+
 class Key(str):
     """An origin's key that can be watched."""
 
@@ -146,9 +167,7 @@ def cancelled(pool: Pool[str, int, int], origin: str, name: int) -> None:
     pool.cancel(name)
 
 
-def cancelled_under_a_full_total(
-    pool: Pool[str, int, int], origin: str, name: int
-) -> None:
+def cancelled_under_a_full_total(pool: Pool[str, int, int], origin: str, name: int) -> None:
     pool.max_total_sockets = 0
     pool.request(origin, name)
     pool.cancel(name)
@@ -172,9 +191,7 @@ def evicted(pool: Pool[str, int, int], origin: str, name: int) -> None:
     pool.release(name, reusable=True)
 
 
-@pytest.mark.parametrize(
-    "live", [cancelled, cancelled_under_a_full_total, failed, closed, evicted]
-)
+@pytest.mark.parametrize("live", [cancelled, cancelled_under_a_full_total, failed, closed, evicted])
 def test_origins_that_come_and_go_are_forgotten(
     live: Callable[[Pool[str, int, int], str, int], None],
 ) -> None:

@@ -55,9 +55,7 @@ def test_maxtotalsockets(total: int, per_origin: int, *, reusable: bool) -> None
     assert sorted(done) == sorted(f"{o}{i}" for o in "ab" for i in range(6))
 
 
-@pytest.mark.parametrize(
-    ("scheduling", "used"), [("fifo", [1, 2, 3]), ("lifo", [5, 5, 5])]
-)
+@pytest.mark.parametrize(("scheduling", "used"), [("fifo", [1, 2, 3]), ("lifo", [5, 5, 5])])
 def test_scheduling(scheduling: Literal["lifo", "fifo"], used: list[int]) -> None:
     """test-http-agent-scheduling.js: a burst of five, then three in sequence."""
     desk = Desk(max_sockets=5, scheduling=scheduling)
