@@ -24,22 +24,23 @@ class ReceivedHead(Observable):
     _join: bool
 
     @property
-    def method(self) -> str | None:
-        """The request's method; None for a response."""
+    def method(self) -> str:
+        """The request's method; as in Node, None for a response."""
+        # Typed for the side on which it is asked: a caller knows which one it has.
         head = self._head
-        return head.method if isinstance(head, RequestHead) else None
+        return head.method if isinstance(head, RequestHead) else None  # type: ignore[return-value]
 
     @property
-    def status_code(self) -> int | None:
-        """The response's status code; None for a request."""
+    def status_code(self) -> int:
+        """The response's status code; as in Node, None for a request."""
         head = self._head
-        return head.status if isinstance(head, ResponseHead) else None
+        return head.status if isinstance(head, ResponseHead) else None  # type: ignore[return-value]
 
     @property
-    def status_message(self) -> str | None:
+    def status_message(self) -> str:
         """The response's reason phrase as it came, perhaps empty; None for a request."""
         head = self._head
-        return head.reason if isinstance(head, ResponseHead) else None
+        return head.reason if isinstance(head, ResponseHead) else None  # type: ignore[return-value]
 
     @property
     def http_version(self) -> str:

@@ -148,10 +148,10 @@ def listening_address(listener: trio.abc.Listener[Any]) -> tuple[str, int] | str
     return os.fsdecode(name)
 
 
-def url_of(address: tuple[str, int] | str | None, *, secure: bool) -> str | None:
+def url_of(address: tuple[str, int] | str | None, *, secure: bool) -> str:
     """Write an address as a URL that this machine can fetch."""
     if not isinstance(address, tuple):
-        return None
+        return ""
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{'https' if secure else 'http'}://{host}:{port}"

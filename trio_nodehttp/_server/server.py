@@ -71,7 +71,8 @@ class Server(ServerOptions, Observable):
     Attributes:
         address: ``(host, port)`` of the first listener, a path for a Unix socket,
             None while not listening.
-        url: Such as ``"http://127.0.0.1:8000"``; None while not listening.
+        url: Such as ``"http://127.0.0.1:8000"``; empty before it listens, and for a Unix
+            socket.
         listening: Connections are accepted.
         draining: A ``trio.Event``, set once ``drain`` or ``close`` was called.
     """
@@ -96,7 +97,7 @@ class Server(ServerOptions, Observable):
         self.draining = trio.Event()
         self.listening = False
         self.address: tuple[str, int] | str | None = None
-        self.url: str | None = None
+        self.url = ""
         if request_listener is not None:
             self.on("request", request_listener)
 
