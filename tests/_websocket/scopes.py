@@ -18,9 +18,7 @@ from trio_nodehttp._websocket.websocket import WebSocket
 URL = "ws://example.com/chat"
 
 
-def make(
-    opening: Any = None, url: str = URL, protocols: Any = (), **options: Any
-) -> WebSocket:
+def make(opening: Any = None, url: str = URL, protocols: Any = (), **options: Any) -> WebSocket:
     return WebSocket(url, protocols, open_connection=opening or Opening(), **options)
 
 

@@ -99,9 +99,7 @@ async def test_compression_may_be_declined() -> None:
 async def test_messages_tell_their_origin() -> None:
     stream, peer = pair()
     seen: list[Any] = []
-    async with accept_websocket(upgrade_request(), stream).on(
-        "message", seen.append
-    ) as ws:
+    async with accept_websocket(upgrade_request(), stream).on("message", seen.append) as ws:
         await peer.send(TEXT, b"a")
         await ws.receive()
         await peer.close()
@@ -122,9 +120,7 @@ async def test_refusals_are_written_and_raised(headers: Any, start: bytes) -> No
     entered = False
     origins = ["https://good"]
     with pytest.raises(WebSocketHandshakeError, match="refused"):
-        async with accept_websocket(
-            upgrade_request(**headers), stream, origins=origins
-        ):
+        async with accept_websocket(upgrade_request(**headers), stream, origins=origins):
             entered = True
     assert not entered
     assert stream.closed

@@ -213,9 +213,7 @@ def test_a_bomb_is_stopped_before_it_is_stored() -> None:
     deflate = Deflate(DeflateParameters(), client=True)
     with pytest.raises(TooLongError):
         deflate.inflate(bomb, 1000)
-    assert Deflate(DeflateParameters(), client=True).inflate(bomb, 10**7) == bytes(
-        10**7
-    )
+    assert Deflate(DeflateParameters(), client=True).inflate(bomb, 10**7) == bytes(10**7)
 
 
 def test_final_blocks_may_be_followed_by_more() -> None:

@@ -101,9 +101,7 @@ def test_protocols_are_tokens(given: Any, expected: object) -> None:
     assert check_protocols("protocols", given) == expected
 
 
-@pytest.mark.parametrize(
-    "given", ["", "a b", "a,b", ["a", "a"], ["chat", "Chat"], ["é"]]
-)
+@pytest.mark.parametrize("given", ["", "a b", "a,b", ["a", "a"], ["chat", "Chat"], ["é"]])
 def test_bad_protocols_are_refused(given: Any) -> None:
     with pytest.raises(InvalidArgValueError, match="protocols"):
         check_protocols("protocols", given)
@@ -205,9 +203,7 @@ def test_an_improper_response_is_an_error(headers: Any, text: str) -> None:
 
 def test_compression_that_was_not_offered_is_an_error() -> None:
     with pytest.raises(WebSocketHandshakeError, match="not offered"):
-        check(
-            response(sec_websocket_extensions="permessage-deflate"), compression=False
-        )
+        check(response(sec_websocket_extensions="permessage-deflate"), compression=False)
 
 
 # -- the server
@@ -240,9 +236,7 @@ def test_an_improper_request_is_refused(headers: Any, status: int) -> None:
     assert caught.value.status_code == status
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("method", "POST"), ("http_version", "1.0")]
-)
+@pytest.mark.parametrize(("name", "value"), [("method", "POST"), ("http_version", "1.0")])
 def test_only_get_and_http_1_1(name: str, value: str) -> None:
     request = upgrade_request()
     setattr(request, name, value)

@@ -61,8 +61,7 @@ def bytewise(data: bytes) -> list[bytes]:
 def deflated(*messages: bytes) -> list[bytes]:
     compressor = zlib.compressobj(wbits=-15)
     return [
-        (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
-        for data in messages
+        (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4] for data in messages
     ]
 
 
@@ -102,8 +101,7 @@ GOOD = {
 def test_frames_are_read(case: str, client: bool, split: object) -> None:
     frames, expected = GOOD[case]
     wire = b"".join(
-        frame(opcode, payload, fin=fin, masked=not client)
-        for opcode, payload, fin in frames
+        frame(opcode, payload, fin=fin, masked=not client) for opcode, payload, fin in frames
     )
     assert callable(split)
     assert events(make(client=client), split(wire)) == expected
@@ -189,9 +187,7 @@ def test_compressed_messages_share_a_window() -> None:
 def test_a_ping_does_not_end_a_compressed_message() -> None:
     (data,) = deflated(b"hello world " * 5)
     wire = (
-        frame(TEXT, data[:4], rsv=4, fin=False)
-        + frame(PING, b"?")
-        + frame(CONTINUATION, data[4:])
+        frame(TEXT, data[:4], rsv=4, fin=False) + frame(PING, b"?") + frame(CONTINUATION, data[4:])
     )
     found = events(make(parameters=DeflateParameters()), [wire])
     assert found == [Ping(b"?"), Message("hello world " * 5, 60)]

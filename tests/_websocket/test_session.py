@@ -116,9 +116,7 @@ async def test_receivers_share_the_messages() -> None:
         ({"max_queue": 3, "max_message_size": 0}, b"", 3),
     ],
 )
-async def test_a_full_queue_stops_the_reading(
-    limits: Any, payload: bytes, most: int
-) -> None:
+async def test_a_full_queue_stops_the_reading(limits: Any, payload: bytes, most: int) -> None:
     async with running(**limits) as session:
         for _ in range(20):
             await session.peer.send(BINARY, payload)

@@ -56,9 +56,7 @@ async def test_we_close(client: bool) -> None:
             await session.send("after")
         await session.peer.send(TEXT, b"dropped")
         assert await session.peer.read() == Frame(TEXT, b"before", client)
-        assert await session.peer.read() == Frame(
-            CLOSE, close_payload(3001, "done"), client
-        )
+        assert await session.peer.read() == Frame(CLOSE, close_payload(3001, "done"), client)
         await session.peer.close(3001)
         if client:
             await session.peer.stream.send_eof()
@@ -98,9 +96,7 @@ async def test_a_sender_learns_the_code_of_the_peer() -> None:
 async def test_the_peer_leaves_without_a_close(client: bool) -> None:
     async with running(client=client) as session:
         await session.peer.stream.aclose()
-        with pytest.raises(
-            WebSocketClosedError, match=r"failed \(1006\): the peer left"
-        ) as caught:
+        with pytest.raises(WebSocketClosedError, match=r"failed \(1006\): the peer left") as caught:
             await session.receive()
         assert isinstance(caught.value, trio.BrokenResourceError)
         assert session.ending == Ending(1006, "the peer left without a close frame")
@@ -109,9 +105,7 @@ async def test_the_peer_leaves_without_a_close(client: bool) -> None:
 async def test_the_peer_leaves_in_the_middle_of_closing() -> None:
     async with running() as session:
         session.start_closing(1000, "")
-        assert await session.peer.read() == Frame(
-            CLOSE, close_payload(1000), masked=True
-        )
+        assert await session.peer.read() == Frame(CLOSE, close_payload(1000), masked=True)
         await session.peer.stream.aclose()
         await session.ended.wait()
         assert session.ending is not None

@@ -22,9 +22,7 @@ class Watched(Session):
 
     __slots__ = ("endings", "messages", "peer", "wanted")
 
-    def __init__(
-        self, *, client: bool, buffer_size: int, stream: Any, **limits: Any
-    ) -> None:
+    def __init__(self, *, client: bool, buffer_size: int, stream: Any, **limits: Any) -> None:
         self.messages: list[object] = []
         self.endings: list[Ending] = []
         self.wanted = False

@@ -109,9 +109,7 @@ def accept_websocket(
     """
     protocols = check_protocols("subprotocols", subprotocols)
     check_flag("compression", compression)
-    limits = make_limits(
-        max_message_size, max_queue, close_timeout, ping_interval, ping_timeout
-    )
+    limits = make_limits(max_message_size, max_queue, close_timeout, ping_interval, ping_timeout)
     permitted = None if origins is None else frozenset(origins)
     answer = _Answer(request, stream, check_headers(headers), permitted)
     opening = answer.open(protocols, compression=compression)
@@ -134,9 +132,7 @@ class _Answer:
         self._origins = origins
 
     @contextlib.asynccontextmanager
-    async def open(
-        self, protocols: tuple[str, ...], *, compression: bool
-    ) -> AsyncIterator[Opened]:
+    async def open(self, protocols: tuple[str, ...], *, compression: bool) -> AsyncIterator[Opened]:
         """Write the 101, or a refusal and raise."""
         headers = self._request.headers
         try:

@@ -79,9 +79,7 @@ def check_message(data: str | bytes | bytearray | memoryview) -> str | bytes:
         _encode("data", data)
         return data
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise InvalidArgTypeError(
-            f"data must be text or bytes, not {type(data).__name__}"
-        )
+        raise InvalidArgTypeError(f"data must be text or bytes, not {type(data).__name__}")
     return bytes(data)
 
 

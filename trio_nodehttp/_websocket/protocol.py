@@ -85,9 +85,7 @@ class Protocol:
 
     __slots__ = ("_connection", "_events", "_guard", "_pieces", "_texts")
 
-    def __init__(
-        self, *, client: bool, deflate: Deflate | None, max_message_size: float
-    ) -> None:
+    def __init__(self, *, client: bool, deflate: Deflate | None, max_message_size: float) -> None:
         role = ConnectionType.CLIENT if client else ConnectionType.SERVER
         self._guard = _Guard(deflate, max_message_size)
         self._connection = Connection(role, [self._guard])
