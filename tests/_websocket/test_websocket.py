@@ -101,6 +101,7 @@ def test_binary_type_is_kept() -> None:
 # -- opening
 
 
+@pytest.mark.node_api("http|WebSocket")
 async def test_connecting() -> None:
     opening = Opening(
         {
@@ -333,6 +334,7 @@ async def test_iteration_raises_when_the_connection_is_lost() -> None:
 # -- events
 
 
+@pytest.mark.node_api("http|WebSocket")
 async def test_the_four_events() -> None:
     opening = Opening()
     ws = make(opening)

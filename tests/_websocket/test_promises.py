@@ -1,0 +1,131 @@
+"""What must hold whatever the bytes and whenever the cancellation, with a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+import trio_nodehttp as http
+from tests._websocket.scopes import answer_close, make
+from tests._websocket.wire import (
+    CLOSE,
+    PING,
+    TEXT,
+    Frame,
+    Opening,
+    Peer,
+    close_payload,
+    frame,
+)
+from trio_nodehttp._memory import memory_pipe
+from trio_nodehttp._websocket.accept import accept_websocket
+from trio_nodehttp._websocket.websocket import WebSocket
+
+REQUEST = (
+    b"GET /chat HTTP/1.1\r\n"
+    b"Host: example.com\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Upgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+    b"\r\n"
+)
+CHECKPOINTS = 40
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[http.Server]:
+    async def echo(request: Any, stream: Any) -> None:
+        async with accept_websocket(request, stream) as ws:
+            async for message in ws:
+                await ws.send(message)
+
+    server = http.create_server()
+    server.on("upgrade", echo, protocol="websocket")
+    async with server:
+        yield server
+
+
+async def open_by_hand(
+    server: http.Server, nursery: trio.Nursery, *, trailing: bytes = b""
+) -> Peer:
+    """Send a request and what follows it in one segment, and read the 101."""
+    ours, theirs = memory_pipe()
+    nursery.start_soon(server.serve_stream, ours)
+    await theirs.send_all(REQUEST + trailing)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += await theirs.receive_some(1)
+    assert head.startswith(b"HTTP/1.1 101 ")
+    return Peer(theirs, client=True)
+
+
+async def test_promise_28_a_frame_in_the_segment_of_the_request(
+    server: http.Server,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        trailing = frame(TEXT, b"early", masked=True) + frame(PING, b"?", masked=True)
+        peer = await open_by_hand(server, nursery, trailing=trailing)
+        got = {await peer.read(), await peer.read()}
+        assert got == {Frame(TEXT, b"early"), Frame(10, b"?")}
+        await peer.close()
+        assert await peer.read_all() == [Frame(CLOSE, close_payload(1000))]
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_promise_16_no_bytes_reach_another_client(
+    server: http.Server, seed: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    noise = random.Random(seed)  # noqa: S311  # the same bytes each time
+    trailing = b"\x00" if seed == 0 else noise.randbytes(noise.randrange(1, 300))
+    async with trio.open_nursery() as nursery:
+        good = await open_by_hand(server, nursery)
+        bad = await open_by_hand(server, nursery, trailing=trailing)
+        await bad.stream.send_eof()
+        frames = await bad.read_all()
+        assert all(found.opcode in (CLOSE, 10) for found in frames)
+        await good.send(TEXT, b"still here")
+        assert await good.read() == Frame(TEXT, b"still here")
+        await good.close()
+        assert await good.read() == Frame(CLOSE, close_payload(1000))
+
+
+@pytest.mark.parametrize("checkpoints", range(CHECKPOINTS))
+async def test_a_client_may_be_cancelled_anywhere(checkpoints: int) -> None:
+    opening = Opening(buffer_size=20)
+    ws = make(opening)
+
+    async def use() -> None:
+        with scope:
+            async with ws:
+                await ws.send("a message longer than the pipe")
+                await ws.send("another")
+                await ws.receive()
+                await ws.close(3000, "done")
+
+    async def serve() -> None:
+        await opening.peer.send(TEXT, b"hello")
+        # What is cancelled cuts a frame off, or sends none.
+        with contextlib.suppress(AssertionError, trio.BrokenResourceError):
+            await answer_close(opening)
+
+    scope = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        nursery.start_soon(serve)
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert ws.ready_state == WebSocket.CLOSED
+    assert not opening.is_open
+    # Before the opening there was nothing to close.
+    assert opening.stream.closed or ws._session is None
+    # The last one comes too late for anything.
+    assert ws.close_code == (3000 if checkpoints == CHECKPOINTS - 1 else ws.close_code)
