@@ -334,7 +334,6 @@ async def test_iteration_raises_when_the_connection_is_lost() -> None:
 # -- events
 
 
-@pytest.mark.node_api("http|WebSocket")
 async def test_the_four_events() -> None:
     opening = Opening()
     ws = make(opening)

@@ -22,7 +22,14 @@ from trio_nodehttp._websocket.errors import WebSocketClosedError
 
 SECONDS = 30.0
 WS_VERSION = "8"
-MESSAGES: list[str | bytes] = ["", "hello", "é€😀" * 1000, b"", b"\x00\xff", bytes(range(256)) * 4096]
+MESSAGES: list[str | bytes] = [
+    "",
+    "hello",
+    "é€😀" * 1000,
+    b"",
+    b"\x00\xff",
+    bytes(range(256)) * 4096,
+]
 
 
 @pytest.fixture(autouse=True)
