@@ -28,7 +28,7 @@ _match_request = re.compile(
     rb"([A-Z-]+) ([\x21-\x7e]+) HTTP/1\.([01])" + _BLOCK,
 ).match
 _match_response = re.compile(
-    rb"HTTP/(0\.9|1\.[01]) ([0-9]{3})(?: (" + _VALUE + rb"))?" + _BLOCK,
+    rb"HTTP/(0\.9|1\.[01]) ([1-9][0-9]{2})(?: (" + _VALUE + rb"))?" + _BLOCK,
 ).match
 _find_special = re.compile(
     rb"\n(?i:(host|connection|content-length|transfer-encoding|expect|upgrade|te"
@@ -299,7 +299,8 @@ def _check_status_line(data: bytes) -> tuple[int, int, int]:
     ):
         return 0, 0, 0
     status = data[9:12]
-    if status and not status.isdigit():
+    # RFC 9110 section 15: they begin at 100, and what is below is no final answer.
+    if status and (not status.isdigit() or status[0] == 0x30):
         raise _fault("HPE_INVALID_STATUS", "Invalid status code", 9, data)
     if len(data) <= 12:
         return 0, 0, 0
@@ -311,8 +312,7 @@ def _check_status_line(data: bytes) -> tuple[int, int, int]:
         return start, end - start, 0
     if data[end] != 0x0D:
         raise _fault("HPE_CR_EXPECTED", "Missing expected CR after response line", end, data)
-    reason = "Missing expected LF after response line"
-    if _check_literal(data, end + 1, b"\n", "HPE_LF_EXPECTED", reason):
+    if _check_literal(data, end + 1, b"\n", "HPE_STRICT", "Expected LF after CR"):
         return start, end - start, end + 2
     return start, end - start, 0
 
@@ -343,6 +343,10 @@ def _read_framing(special: dict[bytes, list[bytes]], head: Head, data: bytes) ->
     lengths = special.get(b"content-length")
     if coding is not None:
         if lengths is not None:
+            # Node's code is that of the field which came second.
+            if list(special).index(b"content-length") > list(special).index(b"transfer-encoding"):
+                reason = "Content-Length can't be present with Transfer-Encoding"
+                raise _fault("HPE_INVALID_CONTENT_LENGTH", reason, head.size, data)
             reason = "Transfer-Encoding can't be present with Content-Length"
             raise _fault("HPE_INVALID_TRANSFER_ENCODING", reason, head.size, data)
         return CHUNKED if b",".join(coding).lower() == b"chunked" else UNTIL_CLOSE
@@ -364,6 +368,10 @@ def _finish_request(head: RequestHead, block: bytes, data: bytes) -> RequestHead
     if body == UNTIL_CLOSE:
         # A request's last coding must be chunked (RFC 9112 section 6.3).
         reason = "Request has invalid `Transfer-Encoding`"
+        raise _fault("HPE_INVALID_TRANSFER_ENCODING", reason, head.size, data)
+    if body == CHUNKED and head.minor == 0:
+        # RFC 9112 section 6.1: what speaks HTTP/1.0 does not know chunks.
+        reason = "Transfer-Encoding in HTTP/1.0"
         raise _fault("HPE_INVALID_TRANSFER_ENCODING", reason, head.size, data)
     head.body = body or 0
     hosts = special.get(b"host")
@@ -394,6 +402,10 @@ def _check_target(head: RequestHead, data: bytes) -> None:
         raise _fault("HPE_INVALID_URL", "Invalid characters in url", len(head.method) + 1, data)
 
 
+def _ends_chunked(coding: list[bytes]) -> bool:
+    return b",".join(coding).lower().rpartition(b",")[2].strip(b" \t") == b"chunked"
+
+
 def _finish_response(head: ResponseHead, block: bytes, method: str, data: bytes) -> ResponseHead:
     special = _read_special(head, block)
     body = _read_framing(special, head, data)
@@ -406,10 +418,16 @@ def _finish_response(head: ResponseHead, block: bytes, method: str, data: bytes)
         head.body = 0
     elif method == "CONNECT" and status < 300:
         head.body = 0
-    elif body is not None:
-        head.body = body
-    else:
+    elif body is None:
         head.body = UNTIL_CLOSE
+    elif body == UNTIL_CLOSE and _ends_chunked(special[b"transfer-encoding"]):
+        # Chunks of something that is coded besides (RFC 9112 section 6.3, item 4).
+        head.body = CHUNKED
+    else:
+        head.body = body
     if head.body == UNTIL_CLOSE or head.version == "0.9":
+        head.keep_alive = False
+    if head.body == CHUNKED and head.minor == 0:
+        # RFC 9112 section 6.1: read it, and do not use the connection again.
         head.keep_alive = False
     return head

@@ -241,6 +241,28 @@ def _cut_short() -> ParseError:
     return ParseError("HPE_INVALID_EOF_STATE", "Invalid EOF state")
 
 
+def _judge_size(good: bytes, wrong: int) -> tuple[str, str]:
+    """Say in Node's words what is wrong behind the good start of a chunk's line."""
+    if good.endswith(b"\r"):
+        return "HPE_STRICT", "Expected LF after chunk size"
+    if wrong == 0x0A and good and good.count(b'"') % 2 == 0:
+        return "HPE_CR_EXPECTED", "Missing expected CR after chunk size"
+    if b";" in good:
+        return "HPE_STRICT", "Invalid character in chunk extensions"
+    return "HPE_INVALID_CHUNK_SIZE", "Invalid character in chunk size"
+
+
+def _judge_trailer(good: bytes, wrong: int) -> tuple[str, str]:
+    """Say in Node's words what is wrong behind the good start of a trailer's line."""
+    if good == b"\r":
+        return "HPE_STRICT", "Expected LF after headers"
+    if good.endswith(b"\r"):
+        return "HPE_LF_EXPECTED", "Missing expected LF after header value"
+    if wrong == 0x0A and b":" in good:
+        return "HPE_CR_EXPECTED", "Missing expected CR after header value"
+    return "HPE_INVALID_HEADER_TOKEN", "Invalid header token"
+
+
 # What a chunked body has next, where it is not bytes of a chunk.
 _CRLF_DUE: Final = 0
 _SIZE_DUE: Final = -1
@@ -314,6 +336,8 @@ class _ChunkReader:
             return True
         if seen == b"\r":
             return False
+        if seen[:1] == b"\n":
+            raise self._fault("HPE_CR_EXPECTED", "Missing expected CR after chunk data", 0)
         raise self._fault("HPE_STRICT", "Expected LF after chunk data", 0)
 
     def _step_size(self) -> bool:
@@ -325,8 +349,7 @@ class _ChunkReader:
             if good - at > MAX_EXTENSIONS + 16:
                 raise self._extensions_overflow()
             if good < len(data):
-                reason = "Invalid character in chunk size"
-                raise self._fault("HPE_INVALID_CHUNK_SIZE", reason, good - at)
+                raise self._fault(*_judge_size(data[at:good], data[good]), good - at)
             return False
         if len(found[2]) > MAX_EXTENSIONS:
             raise self._extensions_overflow()
@@ -346,7 +369,7 @@ class _ChunkReader:
             good = start.end() - at if start else 0
             self._check_trailer_size(good)
             if at + good < len(data):
-                raise self._fault("HPE_INVALID_HEADER_TOKEN", "Invalid header token", good)
+                raise self._fault(*_judge_trailer(data[at : at + good], data[at + good]), good)
             return False
         size = found.end() - at
         self._check_trailer_size(size)
