@@ -96,9 +96,7 @@ def our_setup(setup: Setup) -> dict[str, Any]:
     return {"options": setup.options}
 
 
-def run_servers(
-    cases: Sequence[ServerCase], setups: dict[str, Setup]
-) -> dict[str, Pair[Answer]]:
+def run_servers(cases: Sequence[ServerCase], setups: dict[str, Setup]) -> dict[str, Pair[Answer]]:
     """Send every case to both servers.
 
     Returns:
@@ -150,9 +148,7 @@ def check_client(pair: Pair[Any], case: ServerCase | ClientCase) -> None:
         assert pair.ours == pair.node
 
 
-def describe(
-    pairs: Mapping[str, Pair[Any]], cases: Sequence[ServerCase | ClientCase]
-) -> str:
+def describe(pairs: Mapping[str, Pair[Any]], cases: Sequence[ServerCase | ClientCase]) -> str:
     """Print the table: equal, decided with its reason, or different."""
     counts = Counter[str]()
     lines = []

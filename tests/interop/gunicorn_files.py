@@ -84,9 +84,7 @@ def _unescape(source: bytes) -> bytes:
     data = source.replace(b"\n", b"")
     for escape, plain in _ESCAPES:
         data = data.replace(escape, plain)
-    return re.sub(
-        rb"\\x([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), data
-    )
+    return re.sub(rb"\\x([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), data)
 
 
 def _with_host(data: bytes, requests: int) -> bytes:

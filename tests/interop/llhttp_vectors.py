@@ -71,9 +71,7 @@ class Vector:
         """Whether a message's body lasts until the stream ends."""
         names = {name.lower() for name, _ in message.headers}
         coding = b", ".join(
-            value.lower()
-            for name, value in message.headers
-            if name.lower() == b"transfer-encoding"
+            value.lower() for name, value in message.headers if name.lower() == b"transfer-encoding"
         )
         chunked = coding.split(b",")[-1].strip() == b"chunked"
         return message.has_head and not chunked and b"content-length" not in names

@@ -31,9 +31,7 @@ async def send(count: int) -> AsyncIterator[bytes]:
 
 async def upload(url: str, agent: http.Agent, count: int) -> int:
     """Upload chunks; returns how many bytes the server counted."""
-    async with http.request(
-        f"{url}/sink", method="POST", agent=agent, body=send(count)
-    ) as request:
+    async with http.request(f"{url}/sink", method="POST", agent=agent, body=send(count)) as request:
         response = await request.get_response()
         return int(await response.text())
 

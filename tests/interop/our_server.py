@@ -18,9 +18,7 @@ import trio_nodehttp as http
 from tests.interop import handlers
 
 
-def build(
-    *, handler: str = "route", options: dict[str, Any] | None = None
-) -> http.Server:
+def build(*, handler: str = "route", options: dict[str, Any] | None = None) -> http.Server:
     """Build a server from its settings."""
     wanted = handlers.route if handler == "route" else handlers.HANDLERS[handler]
     return http.create_server(wanted, **(options or {}))

@@ -151,9 +151,7 @@ def _compare_response(message: Message, told: Told) -> str:
 
 def _difference(fields: dict[str, tuple[object, object]]) -> str:
     return "; ".join(
-        f"{name} {got!r}, not {want!r}"
-        for name, (want, got) in fields.items()
-        if want != got
+        f"{name} {got!r}, not {want!r}" for name, (want, got) in fields.items() if want != got
     )
 
 

@@ -58,9 +58,7 @@ async def ask_node(port: int, settings: dict[str, object]) -> list[score.Told]:
     return [score.read_told(one) for one in json.loads(done.stdout)]
 
 
-async def ask_ours(
-    port: int, requests: Sequence[Mapping[str, Any]]
-) -> list[score.Told]:
+async def ask_ours(port: int, requests: Sequence[Mapping[str, Any]]) -> list[score.Told]:
     """Let our client fetch every script and return what it reported.
 
     Args:
@@ -80,9 +78,7 @@ async def ask_ours(
     return told
 
 
-async def _fetch(
-    port: int, path: str, *, upgrade: bool = False, **options: Any
-) -> score.Told:
+async def _fetch(port: int, path: str, *, upgrade: bool = False, **options: Any) -> score.Told:
     if upgrade:
         options["headers"] = {"Connection": "Upgrade", "Upgrade": "h2c"}
     options = {

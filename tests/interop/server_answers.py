@@ -102,9 +102,7 @@ CASES = [
     Case("reason", "test-http-status-message.js", [get("/reason")]),
     Case("latin", "test-http-server-non-utf8-header.js", [get("/latin")]),
     Case("cases", "test-http-multiple-headers.js", [get("/cases")]),
-    Case(
-        "cases-unique", "test-http-multiple-headers.js", [get("/cases")], setup="unique"
-    ),
+    Case("cases-unique", "test-http-multiple-headers.js", [get("/cases")], setup="unique"),
     Case("overridden", "test-http-write-head.js", [get("/overridden")]),
     Case(
         "flat",
@@ -115,9 +113,7 @@ CASES = [
     Case("own-chunks", "test-http-raw-headers.js", [get("/own_chunks")]),
     Case("announced", "test-http-raw-headers.js", [get("/announced")]),
     Case("trailers", "test-http-set-trailers.js", [get("/trailers")]),
-    Case(
-        "old-trailers", "test-http-set-trailers.js", [get("/trailers", version="1.0")]
-    ),
+    Case("old-trailers", "test-http-set-trailers.js", [get("/trailers", version="1.0")]),
     Case("removed", "test-http-remove-header-stays-removed.js", [get("/removed")]),
     Case(
         "unconnected",

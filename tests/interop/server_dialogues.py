@@ -18,9 +18,7 @@ CASES = [
         "test-http-write-callbacks.js",
         [sized("/body", b"asdf", "Expect: 100-continue")[:-4], b"asdf"],
     ),
-    Case(
-        "expect-other", "test-http-expect-handling.js", [get("/hello", "Expect: tea")]
-    ),
+    Case("expect-other", "test-http-expect-handling.js", [get("/hello", "Expect: tea")]),
     Case("advertised", "test-http-keep-alive-timeout.js", [HELLO], setup="long"),
     Case("hinted", "test-http-keep-alive-timeout-custom.js", [get("/hinted")]),
     Case(
@@ -84,9 +82,7 @@ CASES = [
         [chunked("/hello", b"3\r\nabc\r\n0\r\n\r\n") + HELLO],
         answers=2,
     ),
-    Case(
-        "upgrade-alone", "test-http-upgrade-advertise.js", [get("/echo", "Upgrade: ws")]
-    ),
+    Case("upgrade-alone", "test-http-upgrade-advertise.js", [get("/echo", "Upgrade: ws")]),
     Case(
         "upgrade-unheard",
         "test-http-upgrade-advertise.js",

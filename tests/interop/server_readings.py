@@ -17,11 +17,7 @@ CASES = [
     Case(
         "echo-chunked",
         "test-http-parser.js",
-        [
-            chunked(
-                "/echo", b"4\r\nVary\r\n2;x=y\r\nok\r\n0\r\nX-T: 1\r\nx-t: 2\r\n\r\n"
-            )
-        ],
+        [chunked("/echo", b"4\r\nVary\r\n2;x=y\r\nok\r\n0\r\nX-T: 1\r\nx-t: 2\r\n\r\n")],
     ),
     Case(
         "echo-pieces",
@@ -44,9 +40,7 @@ CASES = [
         "test-http-header-owstext.js",
         [get("/echo", "X: \t a\t - b \t")],
     ),
-    Case(
-        "echo-latin", "test-http-header-obstext.js", [get("/echo", "X: D\xfcsseldorf")]
-    ),
+    Case("echo-latin", "test-http-header-obstext.js", [get("/echo", "X: D\xfcsseldorf")]),
     Case(
         "echo-empty-lines",
         "test-http-keep-alive-max-requests.js",

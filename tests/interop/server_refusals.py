@@ -17,9 +17,7 @@ def bad(name: str, row: str, *pieces: bytes, decided: str = "") -> Case:
     return Case(name, row, list(pieces), answers=0, seconds=2, decided=decided)
 
 
-def lax(
-    name: str, data: bytes, reason: str, row: str = "test-http-header-owstext.js"
-) -> Case:
+def lax(name: str, data: bytes, reason: str, row: str = "test-http-header-owstext.js") -> Case:
     """Build a case that Node takes and we refuse, with the reason."""
     return Case(name, row, [data], seconds=2, decided=reason)
 
@@ -46,9 +44,7 @@ CASES = [
     bad(
         "chunk-line-lf",
         "test-http-chunked-smuggling.js",
-        chunked(
-            "/echo", b"2;\nxx\r\n4c\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
-        ),
+        chunked("/echo", b"2;\nxx\r\n4c\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n"),
     ),
     bad(
         "head-end-cr",

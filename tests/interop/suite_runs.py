@@ -92,9 +92,7 @@ async def run_invalid_files(address: Address) -> FileCount:
     files = gunicorn_files.load_files(folder, "invalid")
 
     async def ask(file: gunicorn_files.RequestFile) -> wire.Exchange:
-        return await wire.exchange(
-            address, [file.data], half_close=True, seconds=REFUSE_SECONDS
-        )
+        return await wire.exchange(address, [file.data], half_close=True, seconds=REFUSE_SECONDS)
 
     told = await _gather(ask, files)
     return _count(files, told, [gunicorn_files.is_refused(one) for one in told])

@@ -105,9 +105,7 @@ def _download(suite: Suite) -> Path:
         )
         found = sorted(Path(scratch).glob("*.tar.gz"))
         if done.returncode or not found:
-            raise RuntimeError(
-                f"pip could not fetch {suite.name} {suite.version}: {done.stderr}"
-            )
+            raise RuntimeError(f"pip could not fetch {suite.name} {suite.version}: {done.stderr}")
         found[0].replace(target)
     return target
 
@@ -116,9 +114,7 @@ def _check(archive: Path, suite: Suite) -> None:
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != suite.digest:
         archive.unlink()
-        raise RuntimeError(
-            f"{archive.name} is not the archive the figures were taken with"
-        )
+        raise RuntimeError(f"{archive.name} is not the archive the figures were taken with")
 
 
 def _unpack(archive: Path, suite: Suite, root: Path) -> None:

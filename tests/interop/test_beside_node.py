@@ -29,16 +29,12 @@ def client_pairs() -> dict[str, Pair[Told]]:
 
 
 @pytest.mark.parametrize("case", server_cases.CASES, ids=lambda case: case.name)
-def test_servers_answer_alike(
-    server_pairs: dict[str, Pair[Answer]], case: ServerCase
-) -> None:
+def test_servers_answer_alike(server_pairs: dict[str, Pair[Answer]], case: ServerCase) -> None:
     beside_node.check_server(server_pairs[case.name], case)
 
 
 @pytest.mark.parametrize("case", client_cases.CASES, ids=lambda case: case.name)
-def test_clients_report_alike(
-    client_pairs: dict[str, Pair[Told]], case: ClientCase
-) -> None:
+def test_clients_report_alike(client_pairs: dict[str, Pair[Told]], case: ClientCase) -> None:
     beside_node.check_client(client_pairs[case.name], case)
 
 

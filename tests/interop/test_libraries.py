@@ -96,9 +96,7 @@ async def test_we_send_bodies_to_aiohttp(aiohttp_server: peers.Peer) -> None:
     with trio.fail_after(SECONDS):
         async with http.Agent(keep_alive=True, max_sockets=1) as agent:
             for body, wanted in ((b"sized", "sized"), (pieces(), "piecepiecepiece")):
-                async with http.request(
-                    url, method="POST", body=body, agent=agent
-                ) as request:
+                async with http.request(url, method="POST", body=body, agent=agent) as request:
                     response = await request.get_response()
                     assert await response.text() == wanted
             async with http.get(f"{aiohttp_server.url}/many", agent=agent) as response:

@@ -43,9 +43,7 @@ async def ask_node(
         port = server.address[1]
         told = {"port": port, "requests": requests, **settings}
         with trio.fail_after(SECONDS):
-            done = await trio.run_process(
-                peers.node("agent.js", told), capture_stdout=True
-            )
+            done = await trio.run_process(peers.node("agent.js", told), capture_stdout=True)
         await server.close()
     return json.loads(done.stdout), len(connections)
 
@@ -74,7 +72,7 @@ async def test_node_reads_every_kind_of_answer_from_us() -> None:
             {"path": "/trailers"},
             {"path": "/status/204"},
             {"path": "/not_modified"},
-            {"path": "/hello", "method": "HEAD"},
+            {"path": "/sized", "method": "HEAD"},
             {"path": "/status/404"},
             {"path": "/explicit"},
             {"path": "/closing"},

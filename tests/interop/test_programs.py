@@ -19,9 +19,7 @@ def server() -> Iterator[peers.Peer]:
 
 
 def test_curl_sends_two_urls_on_one_connection(server: peers.Peer) -> None:
-    told = peers.run_program(
-        [*CURL, "--verbose", f"{server.url}/hello", f"{server.url}/chunks"]
-    )
+    told = peers.run_program([*CURL, "--verbose", f"{server.url}/hello", f"{server.url}/chunks"])
     assert told.count("Connected to") == 1
     assert re.search("Re-?using existing (http: )?connection", told)
     assert told.count("HTTP/1.1 200 OK") == 2
@@ -96,16 +94,12 @@ def test_wrk_has_no_failure(server: peers.Peer) -> None:
 
 @pytest.mark.parametrize("path", ["hello", "chunks", "reason", "status/404"])
 def test_h2load_has_no_failure(server: peers.Peer, path: str) -> None:
-    told = peers.run_program(
-        ["h2load", "--h1", "-n2000", "-c16", "-m4", f"{server.url}/{path}"]
-    )
+    told = peers.run_program(["h2load", "--h1", "-n2000", "-c16", "-m4", f"{server.url}/{path}"])
     requests = re.search(r"^requests: .*$", told, re.MULTILINE)
     assert requests is not None, told
     assert "2000 done" in requests[0]
     # A reply without a reason phrase would be counted as failed, a 404 is not ours.
-    wanted = (
-        "2000 succeeded, 0 failed" if path != "status/404" else "2000 failed, 0 errored"
-    )
+    wanted = "2000 succeeded, 0 failed" if path != "status/404" else "2000 failed, 0 errored"
     assert wanted in requests[0]
     assert "0 timeout" in requests[0]
 

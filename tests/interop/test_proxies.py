@@ -90,9 +90,7 @@ async def test_load_through_a_proxy_has_no_failure(proxy: peers.Peer) -> None:
     assert "Non-2xx" not in told
 
 
-async def test_we_reuse_a_connection_to_nginx(
-    server: peers.Peer, tmp_path: Path
-) -> None:
+async def test_we_reuse_a_connection_to_nginx(server: peers.Peer, tmp_path: Path) -> None:
     static = tmp_path / "static"
     static.mkdir()
     (static / "file.txt").write_bytes(b"x" * SIZE)

@@ -142,9 +142,7 @@ async def exchange(
                 await _receive(stream, result)
                 finals = [one for one in result.replies if one.status >= 200]
                 if answers and len(finals) >= answers:
-                    limit.deadline = min(
-                        limit.deadline, trio.current_time() + QUIET_SECONDS
-                    )
+                    limit.deadline = min(limit.deadline, trio.current_time() + QUIET_SECONDS)
     return result
 
 
@@ -155,9 +153,7 @@ def ask(
     return trio.run(partial(exchange, address, pieces, seconds=seconds))
 
 
-async def exchange_patiently(
-    address: tuple[str, int], data: bytes, *, patience: float
-) -> Exchange:
+async def exchange_patiently(address: tuple[str, int], data: bytes, *, patience: float) -> Exchange:
     """Send bytes until the server closes, and end our side if it waits for more.
 
     Args:
@@ -170,9 +166,7 @@ async def exchange_patiently(
     async with stream:
         for half_close in (False, True):
             with trio.move_on_after(patience):
-                await _send(
-                    stream, [b"" if half_close else data], half_close=half_close
-                )
+                await _send(stream, [b"" if half_close else data], half_close=half_close)
                 while not result.closed:
                     await _receive(stream, result)
             if result.closed:
