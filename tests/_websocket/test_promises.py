@@ -22,9 +22,10 @@ from tests._websocket.wire import (
     close_payload,
     frame,
 )
-from trio_nodehttp._memory import memory_pipe
+from trio_nodehttp._memory import MemoryStream, memory_pipe
 from trio_nodehttp._websocket.accept import accept_websocket
 from trio_nodehttp._websocket.websocket import WebSocket
+from trio_nodehttp.testing import MemoryNetwork
 
 REQUEST = (
     b"GET /chat HTTP/1.1\r\n"
@@ -129,3 +130,66 @@ async def test_a_client_may_be_cancelled_anywhere(checkpoints: int) -> None:
     assert opening.stream.closed or ws._session is None
     # The last one comes too late for anything.
     assert ws.close_code == (3000 if checkpoints == CHECKPOINTS - 1 else ws.close_code)
+
+
+# -- through an agent
+
+
+@contextlib.asynccontextmanager
+async def open_upgrade(url: str, **options: Any) -> AsyncIterator[http.Upgraded]:
+    async with http.request(url, **options) as request:
+        yield await request.upgrade()
+
+
+def connect(agent: http.Agent) -> WebSocket:
+    url = "ws://origin.test/chat"
+    return WebSocket(url, agent=agent, open_connection=open_upgrade, close_timeout=5)
+
+
+def sockets(agent: http.Agent) -> int:
+    """How many the agent counts, in use or idle."""
+    return sum(map(len, [*agent.sockets.values(), *agent.free_sockets.values()]))
+
+
+async def test_a_websocket_leaves_the_pool(server: http.Server) -> None:
+    async with MemoryNetwork() as network, trio.open_nursery() as nursery:
+        await nursery.start(network.serve, server, "origin.test", 80)
+        async with network.agent(keep_alive=True, max_sockets=1) as agent:
+            async with connect(agent) as first, connect(agent) as second:
+                assert sockets(agent) == 0
+                for ws in (first, second):
+                    await ws.send("hello")
+                    assert await ws.receive() == "hello"
+            assert sockets(agent) == 0
+            assert not any(connection.is_open for connection in network.connections)
+        nursery.cancel_scope.cancel()
+
+
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
+WRONG_KEY = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Accept: wrong\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param(NOT_FOUND, "404 Not Found", id="404"),
+        pytest.param(WRONG_KEY, "Sec-WebSocket-Accept", id="key"),
+    ],
+)
+async def test_a_failed_handshake_leaves_no_socket(answer: bytes, text: str) -> None:
+    async def respond(stream: MemoryStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(answer)
+        assert await stream.receive_some() == b""
+
+    async with MemoryNetwork() as network:
+        network.listen("origin.test", 80, respond)
+        async with network.agent(keep_alive=True) as agent:
+            with pytest.raises(http.WebSocketHandshakeError, match=text):
+                await connect(agent).__aenter__()
+            await trio.testing.wait_all_tasks_blocked()
+            assert sockets(agent) == 0
+            assert not any(connection.is_open for connection in network.connections)
