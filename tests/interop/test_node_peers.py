@@ -40,8 +40,8 @@ async def ask_node(
     server.on("connection", connections.append)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.listen, 0, "127.0.0.1")
-        port = server.address[1]
-        told = {"port": port, "requests": requests, **settings}
+        assert isinstance(server.address, tuple)
+        told = {"port": server.address[1], "requests": requests, **settings}
         with trio.fail_after(SECONDS):
             done = await trio.run_process(peers.node("agent.js", told), capture_stdout=True)
         await server.close()
@@ -139,7 +139,7 @@ async def test_we_share_two_connections_to_node(node_server: peers.Peer) -> None
 
 @pytest.mark.usefixtures("bounded")
 async def test_we_read_every_kind_of_answer_from_node(node_server: peers.Peer) -> None:
-    ports = set()
+    ports: set[object] = set()
     informational: list[list[int]] = []
 
     async def fetch(path: str, method: str = "GET") -> tuple[int, str, dict[str, Any]]:
