@@ -44,6 +44,10 @@ _is_host = re.compile(_HOST.encode()).fullmatch
 _is_absolute = re.compile(
     r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[0-9A-Za-z\-._~%!$&'()*+,;=:]*@)?" + _HOST + r"(?=[/?#]|\Z)"
 ).match
+# RFC 9110 section 9.3.6: a port is a must.
+_is_authority = re.compile(
+    r"(?:\[[0-9A-Za-z:.\-_~!$&'()*+;=]+\]|[0-9A-Za-z\-._~%!$&'()*+;=]+):0*([1-9][0-9]{0,4})"
+).fullmatch
 _keep_alive_timeout = re.compile(rb"(?i:(?:^|[,; \t])timeout=([0-9]{1,9}))").search
 # White space before a value is not counted, so something must bound it.
 _RAW_FACTOR: Final = 4
@@ -120,18 +124,18 @@ class HeadReader:
             if end < 0:
                 return None
         found = _match_request(data)
-        method = _METHODS.get(found[1]) if found else None
-        if found is None or method is None:
+        if found is None or found[1] not in _METHODS:
             self._scan(data)
             raise _fault("HPE_INTERNAL", "Invalid request head", 0, data)
         if self._at:
             self._restart()
+        method, target, minor, block = found.groups()
         head = RequestHead()
-        head.method = method
-        head.target = found[2].decode("latin-1")
-        head.minor = 1 if found[3] == b"1" else 0
+        head.method = _METHODS[method]
+        head.target = target.decode("latin-1")
+        head.minor = 1 if minor == b"1" else 0
         head.size = end + 4
-        return _finish_request(head, found[4], data)
+        return _finish_request(head, block, data)
 
     def response(self, data: bytes, method: str) -> ResponseHead | None:
         """Read a response head from the start of the bytes.
@@ -264,9 +268,8 @@ def _check_request_line(data: bytes) -> tuple[int, int, int]:
     start = good + 1
     if len(data) <= start:
         return start, 0, 0
-    first = data[start]
-    if first not in b"/*" and not chr(first).isalpha() and token != b"CONNECT":
-        raise _fault("HPE_INVALID_URL", "Unexpected start char in url", start, data)
+    if token != b"CONNECT":
+        _check_target_start(data[start], start, data)
     end = _match_url(data, start).end()  # type: ignore[union-attr]  # always matches
     if end == len(data):
         return start, end - start, 0
@@ -323,18 +326,25 @@ def _read_special(head: Head, block: bytes) -> dict[bytes, list[bytes]]:
     head._pairs = None
     head.max_pairs = 0
     head.upgrade = None
+    head.close = False
+    head.keep_alive = head.minor == 1
     special: dict[bytes, list[bytes]] = {}
     for name, value in _find_special(block):
         special.setdefault(name.lower(), []).append(value.strip(b" \t"))
-    tokens = ()
     if b"connection" in special:
-        joined = b",".join(special[b"connection"]).lower()
-        tokens = [token.strip(b" \t") for token in joined.split(b",")]  # type: ignore[assignment]
-        if b"upgrade" in tokens and b"upgrade" in special:
-            head.upgrade = b", ".join(special[b"upgrade"]).decode("latin-1")
+        _read_connection(head, special)
+    return special
+
+
+def _read_connection(head: Head, special: dict[bytes, list[bytes]]) -> None:
+    """Read what Connection says (RFC 9110 section 7.6.1, RFC 9112 section 9.3)."""
+    joined = b",".join(special[b"connection"]).lower()
+    tokens = [token.strip(b" \t") for token in joined.split(b",")]
     head.close = b"close" in tokens
     head.keep_alive = not head.close and (head.minor == 1 or b"keep-alive" in tokens)
-    return special
+    # RFC 9110 section 7.8: HTTP/1.0 knows no upgrades.
+    if b"upgrade" in tokens and b"upgrade" in special and head.minor == 1:
+        head.upgrade = b", ".join(special[b"upgrade"]).decode("latin-1")
 
 
 def _read_framing(special: dict[bytes, list[bytes]], head: Head, data: bytes) -> int | None:
@@ -363,7 +373,26 @@ def _read_framing(special: dict[bytes, list[bytes]], head: Head, data: bytes) ->
 
 
 def _finish_request(head: RequestHead, block: bytes, data: bytes) -> RequestHead:
+    # First, since the scan of an incomplete head comes upon the target first.
+    _check_target(head, data)
     special = _read_special(head, block)
+    head.body = 0
+    head.host = None
+    head.expect = None
+    head.te_chunked = False
+    hosts = special.pop(b"host", None)
+    if hosts is not None:
+        # RFC 9112 section 3.2: more than one, or a bad one, MUST be refused.
+        if len(hosts) > 1 or not _is_host(hosts[0]):
+            raise _fault("HPE_INVALID_HEADER_TOKEN", "Invalid Host header", head.size, data)
+        head.host = hosts[0].decode("latin-1")
+    if special:
+        _finish_special(head, special, data)
+    return head
+
+
+def _finish_special(head: RequestHead, special: dict[bytes, list[bytes]], data: bytes) -> None:
+    """Read the rarer fields of a request."""
     body = _read_framing(special, head, data)
     if body == UNTIL_CLOSE:
         # A request's last coding must be chunked (RFC 9112 section 6.3).
@@ -373,61 +402,64 @@ def _finish_request(head: RequestHead, block: bytes, data: bytes) -> RequestHead
         # RFC 9112 section 6.1: what speaks HTTP/1.0 does not know chunks.
         reason = "Transfer-Encoding in HTTP/1.0"
         raise _fault("HPE_INVALID_TRANSFER_ENCODING", reason, head.size, data)
-    head.body = body or 0
-    hosts = special.get(b"host")
-    head.host = None
-    if hosts is not None:
-        # RFC 9112 section 3.2: more than one, or a bad one, MUST be refused.
-        if len(hosts) > 1 or not _is_host(hosts[0]):
-            raise _fault("HPE_INVALID_HEADER_TOKEN", "Invalid Host header", head.size, data)
-        head.host = hosts[0].decode("latin-1")
-    expect = special.get(b"expect")
-    head.expect = None if expect is None else b", ".join(expect).lower().decode("latin-1")
-    head.te_chunked = any(b"chunked" in value.lower() for value in special.get(b"te", ()))
-    _check_target(head, data)
-    return head
+    # What follows a CONNECT belongs to the tunnel (RFC 9110 section 9.3.6).
+    if body is not None and head.method != "CONNECT":
+        head.body = body
+    if b"expect" in special:
+        head.expect = b", ".join(special[b"expect"]).lower().decode("latin-1")
+    if b"te" in special:
+        head.te_chunked = any(b"chunked" in value.lower() for value in special[b"te"])
 
 
 def _check_target(head: RequestHead, data: bytes) -> None:
     """Check the form of the target (RFC 9112 section 3.2)."""
     target = head.target
-    if target[0] == "/" or head.method == "CONNECT":
+    if head.method == "CONNECT":
+        found = _is_authority(target)
+        good = found is not None and int(found[1]) < 65536
+    elif target[0] == "/":
         return
-    if target == "*":
+    elif target == "*":
         # SSDP searches with it too (UPnP Device Architecture section 1.3.2).
         good = head.method in ("OPTIONS", "M-SEARCH")
     else:
+        _check_target_start(ord(target[0]), len(head.method) + 1, data)
         good = _is_absolute(target) is not None
     if not good:
         raise _fault("HPE_INVALID_URL", "Invalid characters in url", len(head.method) + 1, data)
 
 
+def _check_target_start(first: int, at: int, data: bytes) -> None:
+    if first not in b"/*" and not chr(first).isalpha():
+        raise _fault("HPE_INVALID_URL", "Unexpected start char in url", at, data)
+
+
 def _ends_chunked(coding: list[bytes]) -> bool:
-    return b",".join(coding).lower().rpartition(b",")[2].strip(b" \t") == b"chunked"
+    """Say whether chunked is the last coding, and applied once (RFC 9112 section 6.3)."""
+    codings = [each.strip(b" \t") for each in b",".join(coding).lower().split(b",")]
+    return codings[-1] == b"chunked" and codings.count(b"chunked") == 1
 
 
 def _finish_response(head: ResponseHead, block: bytes, method: str, data: bytes) -> ResponseHead:
     special = _read_special(head, block)
-    body = _read_framing(special, head, data)
-    status = head.status
     head.keep_alive_timeout = None
     if b"keep-alive" in special:
         hint = _keep_alive_timeout(b",".join(special[b"keep-alive"]))
         head.keep_alive_timeout = int(hint[1]) if hint else None
-    if status < 200 or status in (204, 304) or method == "HEAD":
-        head.body = 0
-    elif method == "CONNECT" and status < 300:
-        head.body = 0
-    elif body is None:
-        head.body = UNTIL_CLOSE
-    elif body == UNTIL_CLOSE and _ends_chunked(special[b"transfer-encoding"]):
-        # Chunks of something that is coded besides (RFC 9112 section 6.3, item 4).
-        head.body = CHUNKED
-    else:
-        head.body = body
-    if head.body == UNTIL_CLOSE or head.version == "0.9":
+    head.body = 0
+    if method == "CONNECT" and 200 <= head.status < 300:
+        # What such a head says of a body MUST be ignored (RFC 9110 section 9.3.6).
+        return head
+    body = _read_framing(special, head, data)
+    if head.version == "0.9":
         head.keep_alive = False
-    if head.body == CHUNKED and head.minor == 0:
+    if head.status < 200 or head.status in (204, 304) or method == "HEAD":
+        return head
+    if body == UNTIL_CLOSE and _ends_chunked(special[b"transfer-encoding"]):
+        # Chunks of something that is coded besides (RFC 9112 section 6.3, item 4).
+        body = CHUNKED
+    head.body = UNTIL_CLOSE if body is None else body
+    if head.body == UNTIL_CLOSE or (head.body == CHUNKED and head.minor == 0):
         # RFC 9112 section 6.1: read it, and do not use the connection again.
         head.keep_alive = False
     return head
