@@ -27,15 +27,13 @@ _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80
 _match_size = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb'"))?)*)\r\n'
 ).match
-# The longest start of such a line.
+# The longest start of such a line, less its end.
 _match_size_start = re.compile(
-    rb"[0-9A-Fa-f]{1,16}(?:;(?:" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb'"?)?)?)?)*'
-    rb"(?:\r\n?)?"
+    rb"(?:[0-9A-Fa-f]{1,16}((?:;(?:"
+    + (_TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb'["\\]?)?)?)?)*))?')
 ).match
 _match_trailer = re.compile(rb"(" + _TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n").match
-_match_trailer_start = re.compile(
-    rb"(?:" + _TOKEN + rb"(?::[^\x00-\x08\x0a-\x1f\x7f]*)?)?(?:\r\n?)?"
-).match
+_match_trailer_start = re.compile(rb"(?:" + _TOKEN + rb"(:[^\x00-\x08\x0a-\x1f\x7f]*)?)?").match
 # RFC 9110 section 6.5.1: framing, routing and authentication. Fields that describe
 # the content are let through, as by llhttp: nobody reads them in trailers.
 _FORBIDDEN_TRAILERS: Final = frozenset(
@@ -81,7 +79,7 @@ class H11Codec:
     @property
     def buffered(self) -> int:
         """How many bytes were received and not read."""
-        return len(self._buffer) + (0 if self._chunks is None else len(self._chunks.rest()))
+        return len(self._buffer) + (0 if self._chunks is None else self._chunks.buffered)
 
     def feed(self, data: bytes) -> None:
         """Take what was received; ``b""`` says that the peer ended its side."""
@@ -95,7 +93,21 @@ class H11Codec:
     def take_rest(self) -> bytes:
         """Hand out what was received and not read."""
         rest, self._buffer = self._buffer, b""
+        if self._chunks is not None:
+            rest = self._chunks.take_rest() + rest
         return rest
+
+    def _skip_empty_lines(self) -> bytes:
+        """Skip them and give what follows; a lone CR may still become one."""
+        data = self._buffer
+        if data.startswith(b"\r"):
+            at = 0
+            while data.startswith(b"\r\n", at):
+                at += 2
+            data = self._buffer = data[at:]
+            if data == b"\r" and not self.eof:
+                return b""
+        return data
 
     def read_request(self) -> RequestHead | None:
         """Read a request head; empty lines before it are skipped (RFC 9112 section 2.2).
@@ -106,10 +118,8 @@ class H11Codec:
         Raises:
             ParseError: The bytes are no request, or end inside its head.
         """
-        while self._buffer.startswith(b"\r\n"):
-            self._buffer = self._buffer[2:]
-        data = self._buffer
-        if not data or (data == b"\r" and not self.eof):
+        data = self._skip_empty_lines()
+        if not data:
             return None
         head = self._heads.request(data)
         if head is None:
@@ -131,7 +141,7 @@ class H11Codec:
         return head
 
     def read_response(self, method: str) -> ResponseHead | None:
-        """Read a response head.
+        """Read a response head; empty lines before it are skipped, as by Node.
 
         Args:
             method: The method of the request that it answers.
@@ -142,7 +152,7 @@ class H11Codec:
         Raises:
             ParseError: The bytes are no response.
         """
-        data = self._buffer
+        data = self._skip_empty_lines()
         head = self._heads.response(data, method) if data else None
         if head is not None:
             self._begin_body(head.size, head.body)
@@ -205,7 +215,7 @@ class H11Codec:
             raise _cut_short()
         if data == b"":
             self.trailers = chunks.trailers
-            self._buffer = chunks.rest()
+            self._buffer = chunks.take_rest()
             self._chunks = None
             self.complete = True
         return data
@@ -288,9 +298,16 @@ class _ChunkReader:
         self._data = self._data[self._at :] + data
         self._at = 0
 
-    def rest(self) -> bytes:
-        """Hand out what lies behind the end of the body."""
-        return self._data[self._at :]
+    @property
+    def buffered(self) -> int:
+        """How many bytes were taken and not handed out."""
+        return len(self._data) - self._at
+
+    def take_rest(self) -> bytes:
+        """Hand out what was not decoded: at the end, what lies behind the body."""
+        rest, self._data = self._data[self._at :], b""
+        self._at = 0
+        return rest
 
     def read(self, max_bytes: int) -> bytes | None:
         """Hand out decoded bytes, ``b""`` at the end, None when it needs more.
@@ -299,11 +316,12 @@ class _ChunkReader:
             ParseError: At the first byte that the grammar does not allow, once all
                 bytes before it were handed out.
         """
-        pieces = []
+        pieces: list[memoryview] = []
+        view = memoryview(self._data)  # so that joining is the only copy
         room = max_bytes
-        while room and self._at < len(self._data) and self._left != _ENDED:
+        while room and self._at < len(view) and self._left != _ENDED:
             if self._left > 0:
-                piece = self._data[self._at : self._at + min(self._left, room)]
+                piece = view[self._at : self._at + min(self._left, room)]
                 pieces.append(piece)
                 room -= len(piece)
                 self._at += len(piece)
@@ -317,7 +335,7 @@ class _ChunkReader:
                     break
                 raise
         if pieces:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return b"".join(pieces)
         return b"" if self._left == _ENDED else None
 
     def _step(self) -> bool:
@@ -345,9 +363,12 @@ class _ChunkReader:
         found = _match_size(data, at)
         if found is None:
             start = _match_size_start(data, at)
-            good = start.end() if start else at
-            if good - at > MAX_EXTENSIONS + 16:
+            assert start is not None  # it may be empty
+            if len(start[1] or b"") > MAX_EXTENSIONS:
                 raise self._extensions_overflow()
+            good = start.end()
+            if data.startswith(b"\r", good) and _match_size(data[at:good] + b"\r\n"):
+                good += 1
             if good < len(data):
                 raise self._fault(*_judge_size(data[at:good], data[good]), good - at)
             return False
@@ -366,10 +387,13 @@ class _ChunkReader:
         found = _match_trailer(data, at)
         if found is None:
             start = _match_trailer_start(data, at)
-            good = start.end() - at if start else 0
-            self._check_trailer_size(good)
-            if at + good < len(data):
-                raise self._fault(*_judge_trailer(data[at : at + good], data[at + good]), good)
+            assert start is not None  # it may be empty
+            good = start.end()
+            self._check_trailer_size(good - at)
+            if data.startswith(b"\r", good) and (start[1] is not None or good == at):
+                good += 1
+            if good < len(data):
+                raise self._fault(*_judge_trailer(data[at:good], data[good]), good - at)
             return False
         size = found.end() - at
         self._check_trailer_size(size)
