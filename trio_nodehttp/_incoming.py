@@ -11,7 +11,7 @@ from typing import Any, Final
 import trio
 
 from ._connection import Connection
-from ._errors import AbortedError, InvalidArgValueError
+from ._errors import AbortedError, HTTPError, InvalidArgValueError, SocketHangUpError
 from ._received import ReceivedHead
 from ._sansio.events import RequestHead, ResponseHead
 from ._transport import Socket
@@ -167,6 +167,13 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         except BaseException as error:
             if self.destroyed and isinstance(error, Exception):
                 raise self._unreadable() from error
+            if self.on_aborted is not None and isinstance(error, HTTPError):
+                # A client's response is over with its connection, whatever broke that.
+                hang_up = isinstance(error, SocketHangUpError)
+                failed = AbortedError("aborted") if hang_up else error
+                self._abort(failed)
+                if hang_up:
+                    raise failed from error
             raise
         if not data:
             return self._end()
@@ -206,9 +213,12 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         if not self.complete and self.errored is None:
             self.errored = error
         self._emit("aborted")
-        if self.on_aborted is not None:
-            self.on_aborted()
+        hook, self.on_aborted = self.on_aborted, None
+        if hook is not None:
+            hook()
         self._emit("error", error)
+        if hook is not None:
+            self._close()
 
     def _close(self) -> None:
         """Nothing more will happen: the last event."""

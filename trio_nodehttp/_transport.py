@@ -18,8 +18,10 @@ from ._errors import HTTPError, SocketEncodingError, SocketHangUpError, SocketTi
 from ._observers import Observable
 from ._timeouts import Timer, call_at, check_seconds
 
-RECEIVE_SIZE: Final = 65536
 HIGH_WATER_MARK: Final = 65536
+
+_GROWTH: Final = 4  # larger receives cost half as much per byte
+_FAREWELL: Final = 0.1
 
 _logger = logging.getLogger("trio_nodehttp")
 _NETWORK_ERRORS: Final = (
@@ -36,12 +38,15 @@ class Socket(Observable):
     """A connection's socket (Node: ``net.Socket``), whatever stream it is made of.
 
     Attributes:
-        stream: The Trio stream.
+        stream: The Trio stream; there is none while ``connecting``.
+        connecting: A client's socket that has no connection yet.
         bytes_read: Bytes received.
         bytes_written: Bytes that the stream below accepted.
         destroyed: ``destroy`` was called, or the stream is closed.
         errored: The error that destroyed it, or None.
         broken: The last error that a read or write met, or None.
+        readable_high_water_mark: Bytes that one receive asks for; up to four times as
+            many, once such a receive came back full.
         watchers: Called after silence; True says that it was noticed.
         writable_high_water_mark: Bytes in one write that count as much.
     """
@@ -51,17 +56,21 @@ class Socket(Observable):
         "__weakref__",
         "_active",
         "_bottom",
+        "_plenty",
         "_raw",
         "_receive",
         "_send",
+        "_sending",
         "_timeout",
         "_timer",
         "broken",
         "bytes_read",
         "bytes_written",
+        "connecting",
         "destroyed",
         "errored",
         "on_destroy",
+        "readable_high_water_mark",
         "stream",
         "watchers",
         "writable_high_water_mark",
@@ -69,20 +78,11 @@ class Socket(Observable):
 
     EVENTS = frozenset({"timeout", "error", "close"})
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self.stream = stream
+    def __init__(self, stream: trio.abc.Stream | None = None) -> None:
         self._observers = None
-        self._bottom = _find_bottom(stream)
-        bottom = self._bottom
-        self._raw = bottom.socket if isinstance(bottom, trio.SocketStream) else None
-        self._receive: Callable[[int], Awaitable[Any]]
-        if isinstance(stream, trio.SocketStream):
-            # Straight to the socket: the stream's own layer costs more than the call.
-            self._receive = stream.socket.recv
-            self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = stream.socket.send
-        else:
-            self._receive = stream.receive_some
-            self._send = None
+        self._bottom: trio.abc.Stream | None = None
+        self._raw: trio.socket.SocketType | None = None
+        self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = None
         self.bytes_read = 0
         self.bytes_written = 0
         self.destroyed = False
@@ -93,14 +93,36 @@ class Socket(Observable):
         self._timeout = math.inf
         self._timer: Timer | None = None
         self._active = 0.0
+        self._plenty = False
+        self._sending = False
+        self.readable_high_water_mark = HIGH_WATER_MARK
         self.writable_high_water_mark = HIGH_WATER_MARK
+        self.connecting = stream is None
+        if stream is not None:
+            self.attach(stream)
+
+    def attach(self, stream: trio.abc.Stream) -> None:
+        """Take the stream that was connected; closes it if ``destroy`` came first."""
+        self.stream = stream
+        self.connecting = False
+        self._bottom = bottom = _find_bottom(stream)
+        self._raw = bottom.socket if isinstance(bottom, trio.SocketStream) else None
+        self._receive: Callable[[int], Awaitable[Any]]
+        if isinstance(stream, trio.SocketStream):
+            # Straight to the socket: the stream's own layer costs more than the call.
+            self._receive = stream.socket.recv
+            self._send = stream.socket.send
+        else:
+            self._receive = stream.receive_some
+        if self.destroyed:
+            self._close_now()
 
     # --- facts ---------------------------------------------------------------------
 
     @property
     def encrypted(self) -> bool:
         """TLS runs on this socket."""
-        return isinstance(self.stream, trio.SSLStream)
+        return not self.connecting and isinstance(self.stream, trio.SSLStream)
 
     @property
     def remote_address(self) -> str | None:
@@ -138,16 +160,25 @@ class Socket(Observable):
         return address[:2] if isinstance(address, tuple) else (None, None)
 
     def get_peer_certificate(self, *, binary_form: bool = False) -> dict[str, Any] | bytes | None:
-        """Tell the peer's certificate as ``ssl.SSLSocket.getpeercert`` does; None without TLS."""
-        if not isinstance(self.stream, trio.SSLStream):
+        """Tell the peer's certificate as ``ssl.SSLSocket.getpeercert`` does.
+
+        None without TLS, and before the handshake.
+        """
+        if self.connecting or not isinstance(self.stream, trio.SSLStream):
             return None
-        certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)
+        try:
+            certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)
+        except trio.NeedHandshakeError:
+            return None
         return certificate
 
     def __repr__(self) -> str:
         state = "destroyed" if self.destroyed else "open"
         host, port = self._address("getpeername")
-        peer = f"{host}:{port}" if host else type(self.stream).__name__
+        if host:
+            peer = f"{host}:{port}"
+        else:
+            peer = "connecting" if self.connecting else type(self.stream).__name__
         return f"<Socket {peer} {state} read={self.bytes_read} written={self.bytes_written}>"
 
     # --- options -------------------------------------------------------------------
@@ -196,7 +227,8 @@ class Socket(Observable):
         """Watch for silence (Node: ``socket.setTimeout``).
 
         When neither side sent a byte for so long, the observers of ``timeout`` are
-        called; with none, the socket is destroyed with SocketTimeoutError.
+        called; with none, the socket is destroyed with SocketTimeoutError. It is
+        told once, and again only after further bytes.
 
         Args:
             seconds: How long; 0 or None switches the watch off.
@@ -224,40 +256,55 @@ class Socket(Observable):
         if deadline > now:
             self._timer = call_at(deadline, self._check_silence)
             return
-        self._timer = None
         noticed = self._emit("timeout")
         for watcher in list(self.watchers):
             noticed = watcher() or noticed
         if not noticed and not self.destroyed:
             self.destroy(SocketTimeoutError(f"no byte was sent or received for {self._timeout} s"))
 
+    def _touch(self) -> None:
+        """Bytes went through while silence is watched."""
+        self._active = trio.current_time()
+        if self._timer is not None and not self._timer.pending and not self.destroyed:
+            self._timer = call_at(self._active + self._timeout, self._check_silence)
+
     # --- bytes ---------------------------------------------------------------------
 
-    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
+    async def receive(self, max_bytes: int | None = None) -> bytes:
         """Receive some bytes; ``b""`` when the peer has ended its side.
+
+        Args:
+            max_bytes: At most so many; None for ``readable_high_water_mark``.
 
         Raises:
             SocketHangUpError: The connection broke, or ``destroy`` was called.
 
         A cancelled call has received nothing.
         """
+        size = max_bytes or self.readable_high_water_mark * (_GROWTH if self._plenty else 1)
         try:
-            data = await self._receive(max_bytes)
+            data = await self._receive(size)
         except _NETWORK_ERRORS as error:
             raise self._broken("read", error) from error
-        self.bytes_read += len(data)
+        count = len(data)
+        self._plenty = count >= self.readable_high_water_mark
+        self.bytes_read += count
         if self._timer is not None:
-            self._active = trio.current_time()
+            self._touch()
         return data if type(data) is bytes else bytes(data)
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send all the bytes.
 
         Raises:
             SocketHangUpError: The connection broke, or ``destroy`` was called.
+            trio.BusyResourceError: Another task is sending.
 
         A cancelled call has sent an unknown part: the connection is of no more use.
         """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this connection")
+        self._sending = True
         try:
             if self._send is None:
                 await self.stream.send_all(data)
@@ -267,20 +314,22 @@ class Socket(Observable):
                     await self._send_rest(memoryview(data)[sent:])
         except _NETWORK_ERRORS as error:
             raise self._broken("write", error) from error
+        finally:
+            self._sending = False
         self.bytes_written += len(data)
         if self._timer is not None:
-            self._active = trio.current_time()
+            self._touch()
 
     async def _send_rest(self, rest: memoryview) -> None:
         assert self._send is not None
         while rest:
             if self._timer is not None:
-                self._active = trio.current_time()
+                self._touch()
             rest = rest[await self._send(rest) :]
 
     def send_now(self, data: bytes) -> int:
         """Send what fits without waiting; answers how many bytes that was."""
-        if self._send is None or self.destroyed:
+        if self._send is None or self._sending or self.destroyed:
             return 0
         try:
             sent = os.write(self._raw.fileno(), data)  # type: ignore[union-attr]
@@ -354,6 +403,8 @@ class Socket(Observable):
         return self
 
     def _close_now(self) -> None:
+        if self.connecting:
+            return
         if self._raw is not None:
             self._raw.close()
             return
@@ -369,13 +420,15 @@ class Socket(Observable):
 
         Takes at most 0.1 s; a cancelled call closes at once.
         """
-        if self.encrypted and not self.destroyed:
-            with trio.move_on_after(0.1):
-                try:
+        try:
+            if self.encrypted and not self.destroyed:
+                with trio.move_on_after(_FAREWELL):
                     await self.stream.aclose()
-                except _NETWORK_ERRORS:
-                    _logger.debug("closing TLS on a dead connection", exc_info=True)
-        self.destroy()
+        except _NETWORK_ERRORS:
+            _logger.debug("closing TLS on a dead connection", exc_info=True)
+        finally:
+            self.destroy()
+        await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
         """End our side where the stream can; else do nothing.

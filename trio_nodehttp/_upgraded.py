@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from ._transport import RECEIVE_SIZE, Socket
+from ._transport import Socket
 
 
 class UpgradedStream(trio.abc.HalfCloseableStream):
@@ -47,7 +47,7 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
             size = len(self._early) if max_bytes is None else max_bytes
             data, self._early = self._early[:size], self._early[size:]
             return data
-        return await self.socket.receive(max_bytes or RECEIVE_SIZE)
+        return await self.socket.receive(max_bytes)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all the bytes.

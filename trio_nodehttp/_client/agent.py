@@ -243,11 +243,10 @@ class Agent(AgentOptions):
 
     async def _open(self, waiter: Waiter, options: ConnectOptions) -> PooledConnection:
         try:
-            stream = await waiter.request._connect(self, options)
+            socket = await waiter.request._connect(self, options)
         except BaseException:
             self._carry_out(self._pool.failed(waiter))
             raise
-        socket = Socket(stream)
         codec = H11Codec(is_server=False, max_header_size=waiter.request.max_header_size)
         connection = PooledConnection(socket, codec, waiter.origin)
         self._pool.opened(waiter, connection)

@@ -1,14 +1,18 @@
-"""One request and its response on a socket: acquire, send, read heads, give it back."""
+"""One request and its response on a socket: what is sent, and the heads that come.
+
+Whoever needs a head reads it, one task at a time: the task in ``get_response``, or a
+watcher beside a send that blocks. A final response ends the send; that socket is then
+of no more use, for the request was cut short (RFC 9112 section 9.5).
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, NoReturn
 
-import attrs
 import trio
 
 from .._errors import (
-    AbortedError,
     HTTPError,
     ParseError,
     SocketHangUpError,
@@ -19,229 +23,179 @@ from .._incoming import IncomingMessage
 from .._sansio.events import ResponseHead
 from .._transport import Socket
 from .._upgraded import UpgradedStream
-from .agent import Agent
+from .holding import Holding
 from .information import Information
-from .lease import PooledConnection
-from .options import ConnectOptions
-from .outset import Outset
-from .timings import Timings
 
 # RFC 9110 section 9.2.2.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-_REPLAY_MAX: Final = 1 << 20
 _SURE_TO_FIT: Final = 16384
 _MAX_INFORMATIONAL: Final = 100
+# Seconds for an answer to arrive on a connection that no longer takes what we send.
+_LAST_WORD: Final = 0.5
 
 
-class Exchange(Outset):
+class Exchange(Holding):
     """The part of a ``ClientRequest`` that moves bytes."""
 
     __slots__ = ()
 
-    # --- the scope -----------------------------------------------------------------------
-
-    def _enter_fast(self) -> bool:
-        """Take an idle socket, if there is one."""
-        self.timings = Timings()
-        if self.destroyed:
-            return False
-        connection = self._agent._take_idle(self._origin, self)
-        if connection is not None:
-            self._assign(connection)
-        return connection is not None
-
-    async def _enter(self, *, fresh: bool = False) -> None:
-        assert self.timings is not None
-        try:
-            if self.destroyed:
-                await trio.lowlevel.checkpoint()
-                raise self.errored or SocketHangUpError("socket hang up")
-            with trio.CancelScope() as self._scope:
-                self._assign(
-                    await self._agent._acquire(self._options, self, self.timings, fresh=fresh)
-                )
-            if self._connection is None:
-                raise self.errored or SocketHangUpError("socket hang up")
-        except Exception as error:
-            self._fail(error)
-            self._close()
-            raise
-        finally:
-            self._scope = None
-
-    async def _connect(self, agent: Agent, options: ConnectOptions) -> trio.abc.Stream:
-        """Open a connection for this request; called by the agent."""
-        options = attrs.evolve(
-            options,
-            timings=self.timings,
-            timeout=self._timeout,
-            keep_alive=agent.keep_alive,
-            keep_alive_initial_delay=agent.keep_alive_initial_delay,
-        )
-        assert self.timings is not None
-        self.timings.mark("queued")
-        if self._connector is not None:
-            return await self._connector(options)  # type: ignore[no-any-return]
-        return await agent.create_connection(options)
-
-    def _assign(self, connection: PooledConnection) -> None:
-        self._connection = connection
-        socket = self._socket = connection.socket
-        self.reused_socket = connection.served > 0
-        self._seen = socket.bytes_read
-        assert self.timings is not None
-        self.timings.reused = self.reused_socket
-        timeout = self.__dict__.get("_early_timeout", self._timeout)
-        if timeout:
-            socket.set_timeout(timeout)
-            socket.watchers.append(self._notice_silence)
-        elif self._agent.timeout:
-            socket.watchers.append(self._only_notify)
-            if self._observed("timeout"):
-                socket.set_timeout(self._agent.timeout)
-        if self._observers is not None:
-            self._emit("socket", socket)
-
-    def _only_notify(self) -> bool:
-        # The agent's timeout is for idle sockets; one in use is only told about.
-        self._emit("timeout")
-        return True
-
-    def _leave(self) -> None:
-        response = self.response
-        if self._connection is not None:
-            if response is not None and not response.closed:
-                response.destroy()
-            self._part(reusable=False)
-        self._close()
-        if response is not None:
-            response._close()
-
     # --- sending ---------------------------------------------------------------------------
+
+    def _check_writable(self) -> None:
+        # Behind the response nothing is wanted, which `write` tells by its answer.
+        if self.response is None or self.errored is not None or self.writable_ended:
+            Holding._check_writable(self)
 
     async def _transmit(self, data: bytes) -> bool:
         if self.response is not None:
+            self._closes = True
             await trio.lowlevel.checkpoint()
             return False
         socket = self._socket
-        if socket is None:
+        if socket is None or self._connection is None:
             raise StreamDestroyedError("enter the request's scope first: async with request(...)")
-        first = self._replay is None and self._body_sent <= len(data)
-        self._replay = data if first and self.writable_ended and len(data) <= _REPLAY_MAX else None
+        if self._torn:
+            raise StreamDestroyedError("an earlier write was cut short: the request is unusable")
+        last = self.writable_ended
+        self._replay = data if not self._begun and (last or not self._body_sent) else None
+        self._begun = True
         try:
-            if socket._send is not None and len(data) + self._body_sent <= _SURE_TO_FIT:
-                sent = socket.send_now(data)
-                if sent < len(data):
-                    await socket.send(data[sent:])
-                elif not self._will_read:
-                    await trio.lowlevel.checkpoint()
+            if self._upload is not None or (
+                last and socket._raw is not None and len(data) + self._body_sent <= _SURE_TO_FIT
+            ):
+                await socket.send(data)
                 return True
-            return await self._transmit_watching(socket, data)
-        except SocketHangUpError as error:
-            return await self._after_broken_send(error)
+            return await self._send_watched(socket, data)
+        except HTTPError as error:
+            return await self._after_broken(error)
+        except BaseException:
+            self._torn = True
+            raise
 
-    async def _transmit_watching(self, socket: Socket, data: bytes) -> bool:
+    async def _send_watched(self, socket: Socket, data: bytes) -> bool:
         """Send while watching for a final response that makes the rest unwanted."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         sent = socket.send_now(data)
-        if sent == len(data):
-            await trio.lowlevel.checkpoint()
-            if not socket.is_readable() or self._reading:
-                return True
-        broken: list[SocketHangUpError] = []
-        with trio.CancelScope() as self._scope:
-            async with trio.open_nursery() as nursery:
-                if not self._reading:
-                    nursery.start_soon(self._watch)
-                try:
-                    if sent == len(data):
-                        await self._peek()
-                    else:
-                        await socket.send(data[sent:])
-                except SocketHangUpError as error:
-                    broken.append(error)
-                nursery.cancel_scope.cancel()
-        self._scope = None
-        if self.destroyed:
-            raise self.errored or SocketHangUpError("socket hang up")
-        if self.response is None and broken:
-            raise broken[0]
-        return self.response is None
+        if sent < len(data):
+            rest = memoryview(data)[sent:]
+            heard = await self._watched(lambda: self._send_and_look(socket, rest))
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            if self._reading or not socket.is_readable():
+                return self.response is None
+            heard = await self._watched(_look)
+        if self.response is not None:
+            self._closes = True
+            return False
+        if heard is not None:
+            raise heard
+        return True
 
-    async def _peek(self) -> None:
-        """Let the watcher read what is there."""
-        await trio.lowlevel.checkpoint()
-        await trio.lowlevel.checkpoint()
+    async def _send_and_look(self, socket: Socket, rest: memoryview) -> None:
+        await socket.send(rest)
+        if socket.is_readable():
+            await _look()
+
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> BaseException | None:
+        """Do some work that ends when a response, or the failure of one, is here.
+
+        Returns:
+            What reading met, or None.
+
+        Raises what the work raises. Nothing is raised inside the nursery, which would
+        wrap it.
+        """
+        failure: BaseException | None = None
+        self._heard = None
+        async with trio.open_nursery() as nursery:
+            self._upload = nursery.cancel_scope
+            nursery.start_soon(self._watch)
+            try:
+                await work()
+            except BaseException as error:  # noqa: BLE001  # raised outside the nursery
+                failure = error
+            nursery.cancel_scope.cancel()
+        self._upload = None
+        heard, self._heard = self._heard, None
+        if isinstance(failure, trio.Cancelled) and (self.response is not None or heard is not None):
+            # It was ours; one from outside is raised here.
+            await trio.lowlevel.checkpoint()
+        elif failure is not None:
+            raise failure
+        return heard
 
     async def _watch(self) -> None:
-        """Read heads beside a send; the final one ends it."""
+        """Read heads beside a send; the final one, or a failure, ends it. Raises nothing."""
         try:
-            await self._read_final()
-        except HTTPError:
-            return  # the send, or the next read, meets it too
-        if self._scope is not None:
-            self._scope.cancel()
+            while self.response is None:
+                await self._read_head()
+        except trio.Cancelled:
+            return
+        except BaseException as error:  # noqa: BLE001  # raised again outside the nursery
+            self._heard = error
+        assert self._upload is not None
+        self._upload.cancel()
 
-    async def _after_broken_send(self, error: SocketHangUpError) -> bool:
-        """The peer stopped listening: perhaps it has answered (RFC 9112 section 9.5)."""
-        if self.response is None and not self._reading and not self.destroyed:
-            try:
-                await self._read_final()
-            except HTTPError:
-                if self._may_retry():
-                    return True
-                failed = self._as_stale(error)
-                self._fail(failed)
-                raise failed from error
-        return False
+    async def _after_broken(self, error: HTTPError) -> bool:
+        """The connection does not take what we send: perhaps the peer has answered."""
+        if isinstance(error, SocketHangUpError) and not self.destroyed:
+            with trio.move_on_after(_LAST_WORD):
+                try:
+                    while self.response is None:
+                        await self._read_head()
+                except SocketHangUpError:
+                    pass
+                except HTTPError as better:
+                    error = better
+        if self.response is not None:
+            self._closes = True
+            return False
+        if self._may_retry() and isinstance(error, SocketHangUpError):
+            return True  # `get_response` does it
+        self._give_up(error)
 
     def _finished(self) -> None:
         assert self.timings is not None
         self.timings.mark("sent")
+        response = self.response
+        if response is not None and self._connection is not None and response._head.body == 0:
+            self._settle(response._head)  # type: ignore[arg-type]
 
     # --- the response ------------------------------------------------------------------------
 
-    def _check_entered(self) -> None:
-        if self.destroyed:
-            raise self.errored or SocketHangUpError("socket hang up")
-        if self._connection is None:
-            raise StreamDestroyedError("enter the request's scope first: async with request(...)")
-
     async def _send_body(self) -> None:
+        """Send what ``body`` gave, and end the request."""
         body, self._body = self._body, None
         if body is None or isinstance(body, (bytes, bytearray, memoryview, str)):
             await self.end(body)
             return
-        failure: list[BaseException] = []
+        heard = await self._watched(lambda: self._send_pieces(body))
+        if isinstance(heard, HTTPError):
+            await self._after_broken(heard)
+        elif heard is not None:
+            raise heard
 
-        async def send(scope: trio.CancelScope) -> None:
-            try:
-                async for chunk in body:
-                    if not await self.write(chunk):
-                        return
-                await self.end()
-            except Exception as error:  # noqa: BLE001  # raised again below, outside the nursery
-                failure.append(error)
-                scope.cancel()
+    async def _send_pieces(self, body: Any) -> None:
+        pieces: AsyncIterator[Any] = body.__aiter__()
+        try:
+            async for piece in pieces:
+                if not await self.write(piece):
+                    return
+            await self.end()
+        finally:
+            # What we made we close: a generator left to the collector would warn.
+            close = getattr(pieces, "aclose", None)
+            if close is not None and (pieces is not body or hasattr(pieces, "asend")):
+                await close()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send, nursery.cancel_scope)
-            await self._watch()
-            if self.response is not None:
-                nursery.cancel_scope.cancel()
-        if failure and self.response is None:
-            raise failure[0]
-
-    async def _wait_for_response(self) -> IncomingMessage:
+    async def _wait_for_response(self) -> None:
         while self.response is None:
             try:
-                await self._read_final()
+                await self._read_head()
             except SocketHangUpError as error:
-                if self.destroyed:
-                    raise self.errored or error from None
                 if not self._may_retry():
-                    raise self._as_stale(error) from error
+                    self._give_up(error)
                 await self._retry()
-        return self.response
 
     def _may_retry(self) -> bool:
         return (
@@ -263,51 +217,67 @@ class Exchange(Outset):
             and socket.bytes_read == self._seen
         )
 
-    def _as_stale(self, error: SocketHangUpError) -> SocketHangUpError:
-        if not self._died_unheard() or isinstance(error, StaleConnectionError):
-            return error
-        return StaleConnectionError(f"the reused connection was closed by the server: {error}")
+    def _give_up(self, error: HTTPError) -> NoReturn:
+        """The request came to nothing: raise what its caller gets."""
+        if self.destroyed:
+            raise self._gone() from error
+        if type(error) is SocketHangUpError and self._died_unheard():
+            text = f"the reused connection was closed by the server: {error}"
+            stale = StaleConnectionError(text)
+            self._fail(stale)
+            raise stale from error
+        self._fail(error)
+        raise error
 
     async def _retry(self) -> None:
         """Send the request once more, on a fresh connection."""
         self.attempts = 2
-        assert self._replay is not None
+        data = self._replay
+        assert data is not None
         self._part(reusable=False)
-        await self._enter(fresh=True)
-        assert self._socket is not None
-        await self._socket.send(self._replay)
+        self._reading = True  # whoever else wants the response waits
+        try:
+            await self._enter(fresh=True)
+        finally:
+            self._stop_reading()
+        self._begun = False
+        await self._transmit(data)
         self._finished()
 
-    async def _read_final(self) -> None:
-        """Read heads until the final one, which becomes ``response``."""
+    async def _read_head(self) -> None:
+        """Read one head, or wait for the task that does; the final one is ``response``."""
         if self._reading:
             if self._arrived is None:
                 self._arrived = trio.Event()
             await self._arrived.wait()
             return
         connection = self._connection
-        assert connection is not None
+        if connection is None:
+            raise self._gone()
         self._reading = True
         try:
-            while self.response is None:
-                head = await connection.read_response(self.method)
-                if head.status == 101 or (self.method == "CONNECT" and head.status < 300):
-                    if head.status >= 101 and head.status not in (102, 103):
-                        self._switch(head)
-                        return
-                if head.status < 200:
-                    self._inform(head)
-                else:
-                    self._accept(head)
-        except SocketHangUpError as error:
-            if self.destroyed and self.errored is not None:
-                raise self.errored from error
+            self._take(await connection.read_response(self.method))
+        except HTTPError as error:
+            if self.destroyed and error is not self.errored:
+                raise self._gone() from error
             raise
         finally:
-            self._reading = False
-            if self._arrived is not None:
-                self._arrived.set()
-                self._arrived = None
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        if self._arrived is not None:
+            self._arrived.set()
+            self._arrived = None
+
+    def _take(self, head: ResponseHead) -> None:
+        status = head.status
+        if status == 101 or (self.method == "CONNECT" and 200 <= status < 300):
+            self._switch(head)
+        elif status < 200:
+            self._inform(head)
+        else:
+            self._accept(head)
 
     def _inform(self, head: ResponseHead) -> None:
         information = Information._of(head)
@@ -325,6 +295,7 @@ class Exchange(Outset):
         assert connection is not None
         assert self.timings is not None
         self.timings.mark("first_byte")
+        self._replay = None
         head.max_pairs = self.max_headers_count or 0
         response = IncomingMessage(
             connection, head, join_duplicate_headers="_join" in self.__dict__
@@ -333,90 +304,47 @@ class Exchange(Outset):
         response.attempts = self.attempts
         response.on_end = self._response_ended
         response.on_destroy = self._response_destroyed
-        response.on_aborted = self._close
+        response.on_aborted = self._response_aborted
         self.response = response
         if self._observers is not None:
             self._emit("response", response)
         if head.body == 0 and self.writable_finished and self._connection is not None:
             self._settle(head)
 
-    def _response_ended(self) -> None:
-        response = self.response
-        assert response is not None
-        assert self.timings is not None
-        self.timings.mark("done")
-        if self._connection is not None:
-            self._settle(response._head)  # type: ignore[arg-type]
-        self._close()
-        response._close()
-
-    def _settle(self, head: ResponseHead) -> None:
-        """The response was received whole: keep the socket if that is safe."""
-        codec = self._connection.codec  # type: ignore[union-attr]
-        self._part(
-            reusable=self.writable_finished
-            and head.keep_alive
-            and not self._closes
-            and not codec.buffered
-            and not codec.eof,
-            hint=head.keep_alive_timeout,
-        )
-
-    def _part(self, *, reusable: bool, hint: int | None = None) -> None:
-        """Give the connection back. Never awaits."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        socket = connection.socket
-        if self.response is not None:
-            self.response.socket = socket
-            self.response._connection = None
-        if socket.watchers:
-            socket.watchers.clear()
-            if not socket.destroyed:
-                socket.set_timeout(None)
-        self._agent._release(connection, reusable=reusable, hint=hint)
-
-    def _response_destroyed(self, error: BaseException | None) -> None:
-        """The caller gave the response up."""
-        response = self.response
-        assert response is not None
-        connection = self._connection
-        if connection is None:
-            return
-        connection.socket.destroy(error)
-        if not response.complete:
-            response._abort(error or AbortedError("aborted"))
-        self._part(reusable=False)
-        self._close()
-        response._close()
-
     def _switch(self, head: ResponseHead) -> None:
         """The connection is no longer HTTP's."""
         connection = self._connection
         assert connection is not None
+        assert self.timings is not None
+        self.timings.mark("first_byte")
         event = "connect" if self.method == "CONNECT" else "upgrade"
-        if self.__dict__.get("_wanted") != event and not self._observed(event):
-            raise SocketHangUpError(f"socket hang up: unasked {head.status}")
         response = IncomingMessage(None, head)
         response.socket = connection.socket
         response.timings = self.timings
         stream = UpgradedStream(connection.socket, connection.codec.take_rest())
-        self.__dict__["_stream"] = stream
+        self._stream = stream
         self.response = response
         self._connection = None
         connection.socket.watchers.clear()
         connection.socket.set_timeout(None)
         self._agent._drop(connection)
-        if self._observers is not None:
+        if self._observed(event):
+            self._wanted = True
             self._emit(event, response, stream)
         self._close()
 
-    def _fail(self, error: BaseException) -> None:
-        """The request came to nothing."""
-        if self.errored is None and not self.closed:
-            self.errored = error
-            self.destroyed = True
-            self._part(reusable=False)
-            if not self.aborted:
-                self._emit("error", error)
+    def _answer(self) -> IncomingMessage:
+        """Tell the response; a switch of protocols that nobody asked for is none."""
+        response = self.response
+        assert response is not None
+        if self._stream is not None and not self._wanted:
+            self._stream.destroy()
+            self.errored = SocketHangUpError(f"socket hang up: unasked {response.status_code}")
+            raise self.errored
+        return response
+
+
+async def _look() -> None:
+    """Let the watcher read what is there."""
+    for _ in range(3):
+        await trio.lowlevel.checkpoint()

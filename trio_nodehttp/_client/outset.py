@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import trio
@@ -20,6 +20,8 @@ from .._sansio.framing import (
     Shape,
     write_lines,
 )
+from .._transport import Socket
+from .._upgraded import UpgradedStream
 from .agent import Agent
 from .information import Information
 from .lease import PooledConnection
@@ -35,10 +37,13 @@ class Outset(OutgoingMessage):
     __slots__ = (
         "_agent",
         "_arrived",
+        "_begun",
         "_body",
         "_closes",
         "_connection",
         "_connector",
+        "_deferred",
+        "_heard",
         "_options",
         "_origin",
         "_path",
@@ -46,8 +51,11 @@ class Outset(OutgoingMessage):
         "_replay",
         "_scope",
         "_seen",
-        "_will_read",
+        "_stream",
         "_timeout",
+        "_torn",
+        "_upload",
+        "_wanted",
         "aborted",
         "attempts",
         "host",
@@ -101,13 +109,19 @@ class Outset(OutgoingMessage):
         OutgoingMessage.__init__(self, shape)
         self._body = options.get("body")
         self._connection: PooledConnection | None = None
-        self._arrived: trio.Event | None = None
-        self._scope: trio.CancelScope | None = None
+        self._arrived: trio.Event | None = None  # set when the task that reads has read
+        self._scope: trio.CancelScope | None = None  # around acquiring a socket
+        self._upload: trio.CancelScope | None = None  # around a send that is watched
+        self._heard: BaseException | None = None  # what the watcher met
+        self._deferred: tuple[Callable[[Socket], object], ...] = ()  # for the socket to come
         self._reading = False
-        self._closes = False
-        self._replay: bytes | None = None
+        self._begun = False  # something was sent
+        self._torn = False  # perhaps only a part of it
+        self._closes = False  # nothing may follow on this connection
+        self._replay: bytes | None = None  # the whole request, if it can be sent again
         self._seen = 0
-        self._will_read = False  # a receive follows, which is checkpoint enough
+        self._wanted = False  # somebody asked for the raw stream
+        self._stream: UpgradedStream | None = None
         self._timeout: float | None = options.get("timeout")
         self.aborted = False
         self.attempts = 1

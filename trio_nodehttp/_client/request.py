@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
 import trio
 
-from .._errors import SocketHangUpError, UpgradeRefusedError
+from .._errors import HTTPError, SocketHangUpError, UpgradeRefusedError
 from .._incoming import IncomingMessage
-from .._upgraded import Upgraded, UpgradedStream
+from .._transport import Socket
+from .._upgraded import Upgraded
 from .exchange import Exchange
 
 Self = TypeVar("Self", bound="ClientRequest")
@@ -44,7 +46,9 @@ class ClientRequest(Exchange):
         Raises:
             ConnectionFailedError: Nobody answers, the name is unknown, TLS fails.
             QueueTimeoutError: The agent's ``queue_timeout`` passed.
+            SocketTimeoutError: ``timeout`` passed while connecting, and nobody observes it.
             SocketHangUpError: ``destroy`` was called meanwhile.
+            StateError: The request was entered before.
 
         When it is cancelled, nothing is left: no socket, no place in the queue.
         """
@@ -68,30 +72,36 @@ class ClientRequest(Exchange):
     async def get_response(self) -> IncomingMessage:
         """Wait for the final response, sending what has not been sent of ``body``.
 
+        Where nothing was sent yet this ends the request; to write beside it from another
+        task, ``flush_headers`` first.
+
         Returns:
             The response; its body is read from it. A second call gives it again.
 
         Raises:
-            SocketHangUpError: The connection ended before a response.
+            SocketHangUpError: The connection ended before a response, or the server
+                switched protocols though nobody had asked for it.
             StaleConnectionError: A reused socket was dead, and the request may not
                 be sent again.
             ParseError: The answer is not HTTP.
             SocketTimeoutError: The server was silent for ``timeout``.
+            StreamDestroyedError: The scope was not entered.
 
-        When it is cancelled, the request can only be left.
+        Raises also, unchanged, what an iterable ``body`` raises. When it is cancelled,
+        the request can only be left.
         """
         if self.response is not None:
             await trio.lowlevel.checkpoint()
-            return self.response
+            return self._answer()
         self._check_entered()
         try:
-            if not self.writable_ended and not (self._rendered and self._body is None):
-                self._will_read = True
+            if not self.writable_ended and (self._body is not None or not self._rendered):
                 await self._send_body()
-            return await self._wait_for_response()
+            await self._wait_for_response()
         except Exception as error:
             self._fail(error)
             raise
+        return self._answer()
 
     # --- 100-continue, upgrade, CONNECT ----------------------------------------------------------
 
@@ -105,53 +115,52 @@ class ClientRequest(Exchange):
         Raises what ``get_response`` does. When cancelled, the body may be sent
         anyway, or the request left.
         """
-        self._check_entered()
+        if self.response is None:
+            self._check_entered()
         if not self._rendered or self._head:
             await self.flush_headers()
-        connection = self._connection
-        while self.response is None and connection is not None:
-            if any(one.status_code == 100 for one in self.informational):
-                await trio.lowlevel.checkpoint()
-                return True
-            head = await connection.read_response(self.method)
-            if head.status < 200:
-                self._inform(head)
-            else:
-                self._accept(head)
+        while self.response is None and not self._continued():
+            try:
+                await self._read_head()
+            except HTTPError as error:
+                self._give_up(error)
         await trio.lowlevel.checkpoint()
-        return False
+        return self.response is None
+
+    def _continued(self) -> bool:
+        return any(one.status_code == 100 for one in self.informational)
 
     async def upgrade(self) -> Upgraded:
         """Send the request and wait for 101 Switching Protocols (RFC 9110 section 7.8).
 
         Returns:
             The response and the raw stream, which leaves the pool and belongs to
-            this request's scope.
+            this request's scope: leaving that closes it.
 
         Raises:
-            UpgradeRefusedError: An ordinary response came; it is on the error.
+            UpgradeRefusedError: An ordinary response came; it is on the error, and can
+                be read within the scope.
 
         Raises otherwise what ``get_response`` does. When cancelled, the request can
         only be left.
         """
-        return await self._hand_over("upgrade")
+        return await self._hand_over()
 
     async def connect(self) -> Upgraded:
         """Send a CONNECT request and wait for its tunnel (RFC 9110 section 9.3.6).
 
         Returns, raises and leaves behind what ``upgrade`` does.
         """
-        return await self._hand_over("connect")
+        return await self._hand_over()
 
-    async def _hand_over(self, event: str) -> Upgraded:
-        self.__dict__["_wanted"] = event
+    async def _hand_over(self) -> Upgraded:
+        self._wanted = True
         response = await self.get_response()
-        stream: UpgradedStream | None = self.__dict__.get("_stream")
-        if stream is None:
+        if self._stream is None:
             raise UpgradeRefusedError(
                 f"the server answered {response.status_code} {response.status_message}", response
             )
-        return Upgraded(response, stream)
+        return Upgraded(response, self._stream)
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -159,7 +168,7 @@ class ClientRequest(Exchange):
         """Give the request up (Node: ``request.destroy``); whoever waits for it fails.
 
         After the response was read to its end this does nothing: the socket is the
-        pool's again.
+        pool's again. After an upgrade it closes the raw stream.
 
         Args:
             error: What those who wait get, in place of "socket hang up".
@@ -167,23 +176,16 @@ class ClientRequest(Exchange):
         Returns:
             This request.
         """
-        if self.destroyed or self.closed:
-            return self
-        self.destroyed = True
-        response = self.response
-        if response is not None and self._connection is not None:
-            self._response_destroyed(error)
-            return self
-        self.errored = error or SocketHangUpError("socket hang up")
-        if response is None and not self.aborted:
-            self._emit("error", self.errored)
-        self._part(reusable=False)
-        stream: UpgradedStream | None = self.__dict__.get("_stream")
-        if stream is not None:
-            stream.destroy()
-        if self._scope is not None:
-            self._scope.cancel()
-        self._close()
+        if self._stream is not None:
+            self._stream.destroy(error)
+        elif self.response is not None:
+            if not self.destroyed:
+                self.destroyed = True
+                self.response.destroy(error)
+        else:
+            self._fail(error or SocketHangUpError("socket hang up"))
+            if self._scope is not None:
+                self._scope.cancel()
         return self
 
     def abort(self) -> None:
@@ -193,12 +195,42 @@ class ClientRequest(Exchange):
             self._emit("abort")
             self.destroy()
 
+    # --- the socket --------------------------------------------------------------------------
+
+    def set_timeout(
+        self: Self, seconds: float | None, callback: Callable[[], object] | None = None
+    ) -> Self:
+        """Watch the socket for silence, from when it is connected; see ``Socket.set_timeout``.
+
+        Args:
+            seconds: How long; 0 or None switches the watch off.
+            callback: Registered with ``once("timeout", ...)`` on this request.
+
+        Returns:
+            This request.
+        """
+        if self._socket is not None and not self._socket.connecting and self._connection is None:
+            # The socket is no longer this request's: it may be another's by now.
+            if callback is not None:
+                self.once("timeout", callback)
+            return self
+        if self._socket is None or not self._socket.connecting:
+            return Exchange.set_timeout(self, seconds, callback)
+        if callback is not None:
+            self.once("timeout", callback)
+        self.__dict__["_early_timeout"] = seconds
+        return self
+
     def set_no_delay(self, no_delay: bool = True) -> None:
-        """Set TCP_NODELAY on the socket; see ``Socket.set_no_delay``."""
-        if self._socket is not None:
-            self._socket.set_no_delay(no_delay)
+        """Set TCP_NODELAY on the socket, once there is one; see ``Socket.set_no_delay``."""
+        self._when_connected(lambda socket: socket.set_no_delay(no_delay))
 
     def set_socket_keep_alive(self, enable: bool = False, initial_delay: float = 0) -> None:
-        """Set SO_KEEPALIVE on the socket; see ``Socket.set_keep_alive``."""
-        if self._socket is not None:
-            self._socket.set_keep_alive(enable, initial_delay)
+        """Set SO_KEEPALIVE on the socket, once there is one; see ``Socket.set_keep_alive``."""
+        self._when_connected(lambda socket: socket.set_keep_alive(enable, initial_delay))
+
+    def _when_connected(self, setting: Callable[[Socket], object]) -> None:
+        if self._connection is not None:
+            setting(self._connection.socket)
+        elif not self.closed:
+            self._deferred = (*self._deferred, setting)
