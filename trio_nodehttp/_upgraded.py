@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import trio
 
+from ._errors import HTTPError, InvalidArgValueError, StreamDestroyedError
 from ._transport import Socket
 
 
@@ -20,7 +21,7 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         socket: The socket below.
     """
 
-    __slots__ = ("_closed", "_early", "_on_close", "head", "socket")
+    __slots__ = ("_closed", "_early", "_ended", "_on_close", "head", "socket")
 
     def __init__(
         self, socket: Socket, early: bytes, on_close: Callable[[], object] | None = None
@@ -29,74 +30,118 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         self.head = early
         self._early = early
         self._closed = False
+        self._ended = False
         self._on_close = on_close
+
+    @property
+    def half_closeable(self) -> bool:
+        """``send_eof`` tells the peer; over TLS, and some streams of others, it cannot."""
+        return isinstance(self.socket.stream, trio.abc.HalfCloseableStream)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive some bytes; ``b""`` when the peer has ended its side.
 
+        Args:
+            max_bytes: At most so many; None leaves the choice to us.
+
         Raises:
             SocketHangUpError: The connection broke.
-            trio.ClosedResourceError: ``aclose`` was called.
+            StreamDestroyedError: The stream was closed, perhaps meanwhile; it is a
+                ``trio.ClosedResourceError``.
+            trio.BusyResourceError: Another task is receiving.
+            InvalidArgValueError: ``max_bytes`` is less than 1.
 
         A cancelled call has received nothing.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("this stream is closed")
+        if max_bytes is not None and max_bytes < 1:
+            raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
+        self._check_open()
         if self._early:
             await trio.lowlevel.checkpoint()
             size = len(self._early) if max_bytes is None else max_bytes
             data, self._early = self._early[:size], self._early[size:]
             return data
-        return await self.socket.receive(max_bytes)
+        try:
+            return await self.socket.receive(max_bytes)
+        except HTTPError as error:
+            self._check_open(error)
+            raise
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all the bytes.
 
         Raises:
             SocketHangUpError: The connection broke.
-            trio.ClosedResourceError: ``aclose`` was called.
+            StreamDestroyedError: The stream was closed, perhaps meanwhile, or
+                ``send_eof`` was called; it is a ``trio.ClosedResourceError``.
+            trio.BusyResourceError: Another task is sending.
 
         A cancelled call has sent an unknown part: the stream can only be closed.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("this stream is closed")
-        await self.socket.send(data if type(data) is bytes else bytes(data))
+        self._check_open()
+        if self._ended:
+            raise StreamDestroyedError("this stream has sent its end")
+        try:
+            await self.socket.send(data if type(data) is bytes else bytes(data))
+        except HTTPError as error:
+            self._check_open(error)
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until ``send_all`` might not block. A cancelled call changes nothing."""
-        if self._closed:
-            raise trio.ClosedResourceError("this stream is closed")
-        await self.socket.wait_writable()
+        """Wait until ``send_all`` might not block. A cancelled call changes nothing.
+
+        Raises what ``send_all`` does.
+        """
+        self._check_open()
+        if self._ended:
+            raise StreamDestroyedError("this stream has sent its end")
+        try:
+            await self.socket.wait_writable()
+        except HTTPError as error:
+            self._check_open(error)
+            raise
 
     async def send_eof(self) -> None:
-        """End our side; the peer may go on sending. Without effect over TLS.
+        """End our side; the peer may go on sending. See ``half_closeable``.
 
         Raises:
             SocketHangUpError: The connection broke.
+            StreamDestroyedError: The stream was closed.
+            trio.BusyResourceError: Another task is sending.
 
         A cancelled call may or may not have ended it.
         """
+        self._check_open()
         await self.socket.send_eof()
+        self._ended = True
         await trio.lowlevel.checkpoint()
+
+    def _check_open(self, cause: BaseException | None = None) -> None:
+        if self._closed:
+            raise StreamDestroyedError("this stream is closed") from cause
 
     async def aclose(self) -> None:
         """Close both sides; also when cancelled the socket is closed."""
-        if not self._closed:
-            self._closed = True
-            try:
-                await self.socket.aclose()
-            finally:
-                self.socket.destroy()
-                if self._on_close is not None:
-                    self._on_close()
-        await trio.lowlevel.checkpoint()
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        try:
+            await self.socket.aclose()
+        finally:
+            self.destroy()
 
     def destroy(self, error: BaseException | None = None) -> None:
-        """Close at once, without waiting for anything."""
+        """Close at once, without waiting for anything.
+
+        Args:
+            error: Why; told to observers of the socket's ``error``.
+        """
         self._closed = True
         self.socket.destroy(error)
-        if self._on_close is not None:
-            self._on_close()
+        hook, self._on_close = self._on_close, None
+        if hook is not None:
+            hook()
 
     def __repr__(self) -> str:
         return f"<UpgradedStream {self.socket!r} early={len(self._early)}>"
@@ -116,7 +161,7 @@ class Upgraded:
         self.response = response
         self.stream = stream
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:
         """Allow ``response, stream = await request.upgrade()``."""
         return iter((self.response, self.stream))
 
