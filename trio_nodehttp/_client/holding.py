@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-
 import attrs
 import trio
 
 from .._errors import (
     AbortedError,
-    ConnectionFailedError,
-    HTTPError,
     SocketHangUpError,
     StateError,
     StreamDestroyedError,
@@ -18,6 +14,7 @@ from .._errors import (
 from .._sansio.events import ResponseHead
 from .._transport import Socket
 from .agent import Agent
+from .dial import open_stream
 from .lease import PooledConnection
 from .options import ConnectOptions
 from .outset import Outset
@@ -82,6 +79,9 @@ class Holding(Outset):
         if self._timeout:
             socket.watchers.append(self._notice_silence)
             socket.set_timeout(self._timeout)
+        elif agent.timeout and self._observed("timeout"):
+            socket.watchers.append(self._only_notify)
+            socket.set_timeout(agent.timeout)
         if self._observers is not None:
             self._emit("socket", socket)
         noticed = self._observed("timeout") or socket._observed("timeout")
@@ -95,18 +95,15 @@ class Holding(Outset):
         try:
             with trio.CancelScope() as scope:
                 socket.on_destroy = scope.cancel
-                socket.attach(await (self._connector or agent.create_connection)(options))
-        except BaseException as error:
+                connector = self._connector or agent.create_connection
+                socket.attach(await open_stream(connector, options))
+        except BaseException:
             socket.destroy()
-            if isinstance(error, OSError) and not isinstance(error, HTTPError):
-                raise _refused(error) from error
             raise
         finally:
             socket.on_destroy = None
         if socket.destroyed:
             raise socket.errored or self._gone()
-        if timings.connect is None:
-            timings.mark("connect")
         return socket
 
     def _assign(self, connection: PooledConnection) -> None:
@@ -124,7 +121,8 @@ class Holding(Outset):
                 socket.watchers.append(self._notice_silence)
             socket.set_timeout(timeout)
         elif self._agent.timeout:
-            socket.watchers.append(self._only_notify)
+            if self._only_notify not in socket.watchers:
+                socket.watchers.append(self._only_notify)
             if self._observed("timeout"):
                 socket.set_timeout(self._agent.timeout)
         for setting in self._deferred:
@@ -238,11 +236,3 @@ class Holding(Outset):
         if told and not (self.aborted and self._socket is None):
             self._emit("error", error)
         self._close()
-
-
-def _refused(error: OSError) -> ConnectionFailedError:
-    """Put the error of a connection factory under our own name."""
-    failed = ConnectionFailedError(f"connect failed: {error}")
-    code = getattr(error, "code", None)
-    failed.code = code or errno.errorcode.get(error.errno or 0, "ECONNREFUSED")
-    return failed

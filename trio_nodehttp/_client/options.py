@@ -11,10 +11,27 @@ import attrs
 import trio
 
 from .. import _checks
-from .._errors import InvalidArgTypeError, InvalidArgValueError
+from .._errors import (
+    InvalidArgTypeError,
+    InvalidArgValueError,
+    InvalidProtocolError,
+    OutOfRangeError,
+)
 from .._sansio.destination import origin_name
 
 Lookup = Callable[..., Awaitable[Sequence[str]]]
+
+
+def tls_identity(
+    protocol: str | None, context: ssl.SSLContext | None, server_hostname: str | None
+) -> str:
+    """Write the part of an agent's key that keeps apart who trusts differently.
+
+    An idle connection keeps its context alive, so no other one has the same identity.
+    """
+    if protocol != "https:":
+        return ""
+    return f":{'' if context is None else format(id(context), 'x')}:{server_hostname or ''}"
 
 
 @attrs.frozen(kw_only=True)
@@ -60,20 +77,13 @@ class ConnectOptions:
     @property
     def name(self) -> str:
         """The agent's key (Node: ``agent.getName``), with the TLS identity for https."""
-        extra = ""
-        if self.protocol == "https:":
-            context = "" if self.ssl_context is None else f"{id(self.ssl_context):x}"
-            extra = f":{context}:{self.server_hostname or ''}"
+        extra = tls_identity(self.protocol, self.ssl_context, self.server_hostname)
         return origin_name(
             self.host, self.port, self.local_address, self.family, self.socket_path, extra
         )
 
 
 Connector = Callable[[ConnectOptions], Awaitable[trio.abc.Stream]]
-
-
-def _context(_: object, field: _checks.Field[Any], value: object) -> None:
-    check_context(field.name, value)
 
 
 def check_context(name: str, value: object) -> None:
@@ -86,6 +96,44 @@ def check_context(name: str, value: object) -> None:
         raise InvalidArgTypeError(f"{name} must be an ssl.SSLContext, not {value!r}")
 
 
+def check_port(name: str, value: object) -> None:
+    """Check a port: a whole number, or one in digits; None for the default.
+
+    Raises:
+        InvalidArgTypeError: It is none of these.
+        OutOfRangeError: It is not within 0 to 65535.
+    """
+    if value is None:
+        return
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgTypeError(f"{name} must be a whole number, not {value!r}")
+    if not 0 <= value <= 65535:
+        raise OutOfRangeError(f"{name} must be within 0 and 65535, not {value!r}")
+
+
+def check_protocol(name: str, value: object) -> None:
+    """Check a protocol; None for the default.
+
+    Raises:
+        InvalidArgTypeError: It is no text.
+        InvalidProtocolError: It is neither ``"http:"`` nor ``"https:"``.
+    """
+    _checks.check_text(name, value)
+    if value is not None and value not in ("http:", "https:"):
+        raise InvalidProtocolError(
+            f'{name}: Protocol "{value}" not supported. Expected "http:" or "https:"'
+        )
+
+
+def _validator(check: Callable[[str, Any], None]) -> Callable[[object, Any, Any], None]:
+    def validate(_: object, field: _checks.Field[Any], value: object) -> None:
+        check(field.name, value)
+
+    return validate
+
+
 def _scheduling(_: object, field: _checks.Field[Any], value: object) -> None:
     if value not in ("lifo", "fifo"):
         raise InvalidArgValueError(f"{field.name} must be one of: 'fifo', 'lifo'. Got {value!r}")
@@ -93,7 +141,8 @@ def _scheduling(_: object, field: _checks.Field[Any], value: object) -> None:
 
 def _buffer(value: Any) -> float:
     """Node falls back to its default for what makes no sense."""
-    good = isinstance(value, (int, float)) and 0 <= value < math.inf
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = number and 0 <= value < math.inf
     return float(value) if good else 1.0
 
 
@@ -108,10 +157,11 @@ class AgentOptions:
         max_total_sockets: Sockets of all origins: in use, being opened or idle.
         max_free_sockets: Idle sockets per origin.
         scheduling: Reuse the most (``"lifo"``) or least (``"fifo"``) recently used.
-        timeout: Seconds after which an idle socket is closed, and after which a
-            silent one in use is told to observers of ``timeout``.
+        timeout: Seconds after which an idle socket is closed, and after which one in
+            use that is silent, or does not connect, is told to observers of
+            ``timeout``; 0 or None for never.
         max_age: Seconds after which a socket is not used for another request.
-        queue_timeout: Seconds that a request may wait for a socket.
+        queue_timeout: Seconds that a request may wait for a socket; 0 for not at all.
         keep_alive_timeout_buffer: Seconds by which a server's ``Keep-Alive:
             timeout=N`` is shortened.
         retry_stale: Send an idempotent request once more if its reused socket was dead.
@@ -134,9 +184,11 @@ class AgentOptions:
     queue_timeout: float | None = attrs.field(default=None, validator=_checks.seconds)
     keep_alive_timeout_buffer: float = attrs.field(default=1.0, converter=_buffer)
     retry_stale: bool = attrs.field(default=True, validator=_checks.flag)
-    ssl_context: ssl.SSLContext | None = attrs.field(default=None, validator=_context)
-    default_port: int | None = None
-    protocol: str | None = "http:"
+    ssl_context: ssl.SSLContext | None = attrs.field(
+        default=None, validator=_validator(check_context)
+    )
+    default_port: int | None = attrs.field(default=None, validator=_validator(check_port))
+    protocol: str | None = attrs.field(default="http:", validator=_validator(check_protocol))
     family: int | None = None
-    local_address: str | None = None
-    proxy: str | None = None
+    local_address: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))
+    proxy: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))

@@ -14,9 +14,7 @@ from .. import _checks
 from .._errors import (
     InvalidArgTypeError,
     InvalidHTTPTokenError,
-    InvalidProtocolError,
     InvalidURLError,
-    OutOfRangeError,
     ParserUnavailableError,
 )
 from .._sansio.destination import (
@@ -29,24 +27,13 @@ from .._sansio.destination import (
 from .._sansio.headers import is_token
 from .._timeouts import check_seconds
 from .agent import Agent, check_agent
-from .options import ConnectOptions, check_context
+from .options import ConnectOptions, check_context, check_port, check_protocol
 
 Check = Callable[[str, Any], object]
 
 
 def _check_any(_: str, __: object) -> None:
     pass
-
-
-def _check_port(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, str) and value.isdigit():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgTypeError(f"{name} must be a whole number, not {value!r}")
-    if not 0 <= value <= 65535:
-        raise OutOfRangeError(f"{name} must be within 0 and 65535, not {value!r}")
 
 
 def _check_method(name: str, value: object) -> None:
@@ -59,14 +46,6 @@ def _check_path(name: str, value: object) -> None:
     _checks.check_text(name, value)
     if value:
         check_path(str(value))
-
-
-def _check_protocol(name: str, value: object) -> None:
-    _checks.check_text(name, value)
-    if value is not None and value not in ("http:", "https:"):
-        raise InvalidProtocolError(
-            f'{name}: Protocol "{value}" not supported. Expected "http:" or "https:"'
-        )
 
 
 def _check_optional_flag(name: str, value: object) -> None:
@@ -111,7 +90,7 @@ CHECKS: Final[dict[str, Check]] = {
     "auth": _checks.check_text,
     "body": _check_body,
     "create_connection": _checks.check_function,
-    "default_port": _check_port,
+    "default_port": check_port,
     "family": _check_any,
     "headers": _check_any,
     "hints": _check_max_count,
@@ -120,21 +99,21 @@ CHECKS: Final[dict[str, Check]] = {
     "insecure_http_parser": _check_insecure_parser,
     "join_duplicate_headers": _check_optional_flag,
     "local_address": _checks.check_text,
-    "local_port": _check_port,
+    "local_port": check_port,
     "lookup": _checks.check_function,
     "max_header_size": _check_max_size,
     "max_headers_count": _check_max_count,
     "method": _check_method,
     "path": _check_path,
-    "port": _check_port,
-    "protocol": _check_protocol,
+    "port": check_port,
+    "protocol": check_protocol,
     "retry_stale": _check_optional_flag,
     "server_hostname": _checks.check_text,
     "set_default_headers": _check_optional_flag,
     "set_host": _check_optional_flag,
     "socket_path": _checks.check_text,
-    "ssl_context": lambda name, value: check_context(name, value),
-    "timeout": lambda name, value: check_seconds(name, value),
+    "ssl_context": check_context,
+    "timeout": check_seconds,
     "unique_headers": _check_names,
 }
 
@@ -152,6 +131,15 @@ def check_options(options: Mapping[str, Any]) -> None:
         if check is None:
             raise TypeError(f"request() got an unexpected option {name!r}")
         check(name, value)
+
+
+def read_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options out of a mapping, which may hold other things besides.
+
+    A URL taken apart or a server's address is such a mapping (as in Node); keywords, by
+    contrast, must all be options.
+    """
+    return {name: value for name, value in given.items() if name in CHECKS}
 
 
 def read_url(url: object) -> Destination:

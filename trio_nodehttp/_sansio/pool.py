@@ -223,6 +223,11 @@ class Pool(Generic[K, C, W]):
         """Return the connections of `origin` in use, longest in use first."""
         return tuple(entry.active) if (entry := self._origins.get(origin)) else ()
 
+    def is_waited_for(self, origin: K) -> bool:
+        """Tell whether anybody is queued for `origin`, at the same cost for any number."""
+        entry = self._origins.get(origin)
+        return entry is not None and bool(entry.waiting)
+
     def waiting_of(self, origin: K) -> tuple[W, ...]:
         """Return the queued waiters of `origin`, first come first."""
         return tuple(entry.waiting) if (entry := self._origins.get(origin)) else ()
