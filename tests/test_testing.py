@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import ssl
+from functools import partial
 
 import attrs
 import pytest
 import trio
 import trio.testing
+import trustme
 
 import trio_nodehttp as http
 from trio_nodehttp.testing import MemoryNetwork, MemoryStream
@@ -357,4 +360,26 @@ async def test_agent_connects_through_the_network() -> None:
                     assert await response.text() == "hello"
             assert agent.stats().reused == 1
             assert len(network.connections) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_serves_tls_where_a_context_is_given() -> None:
+    async def hello(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await response.end("encrypted" if request.socket.encrypted else "plain")
+
+    authority = trustme.CA()
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("origin.test").configure_cert(server_context)
+    client_context = ssl.create_default_context()
+    authority.configure_trust(client_context)
+    async with MemoryNetwork() as network, trio.open_nursery() as nursery:
+        serve = partial(network.serve, ssl_context=server_context)
+        server = http.create_server(hello)
+        url = await nursery.start(serve, server, "origin.test", 443)
+        assert url == "https://origin.test"
+        async with (
+            network.agent(ssl_context=client_context) as agent,
+            http.get(url, agent=agent) as response,
+        ):
+            assert await response.text() == "encrypted"
         nursery.cancel_scope.cancel()

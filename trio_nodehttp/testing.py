@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -64,7 +65,7 @@ __all__ = [
 class StreamServer(Protocol):
     """What can be served: a `Server`, or anything that serves one stream."""
 
-    async def serve_stream(self, stream: MemoryStream, /) -> object:
+    async def serve_stream(self, stream: trio.abc.Stream, /) -> object:
         """Serve the peer at the other end; if cancelled, cut it off."""
 
 
@@ -109,6 +110,22 @@ class _Listener:
     handler: Callable[[MemoryStream], Awaitable[object]]
     nursery: trio.Nursery
     stopped: trio.Event = attrs.field(factory=trio.Event)
+
+
+@attrs.frozen(eq=False)
+class _Server:
+    """A server, and the TLS in front of it."""
+
+    server: StreamServer
+    ssl_context: ssl.SSLContext | None
+
+    async def serve(self, stream: MemoryStream) -> None:
+        secure: trio.abc.Stream = stream
+        if self.ssl_context is not None:
+            secure = trio.SSLStream(
+                stream, self.ssl_context, server_side=True, https_compatible=True
+            )
+        await self.server.serve_stream(secure)
 
 
 @final
@@ -186,6 +203,7 @@ class MemoryNetwork:
         host: str,
         port: int = 80,
         *,
+        ssl_context: ssl.SSLContext | None = None,
         task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Let *server* answer at ``host:port``; made for `Nursery.start`.
@@ -198,6 +216,7 @@ class MemoryNetwork:
             server: its ``serve_stream`` runs in a task for each connection.
             host: name to answer at, in any case.
             port: port to answer at.
+            ssl_context: speak TLS there; the server's side of it.
             task_status: told the URL of the address once it can be reached.
 
         Raises:
@@ -207,7 +226,7 @@ class MemoryNetwork:
         with trio.CancelScope() as scope:
             self._serving.add(scope)
             try:
-                await self._serve(server, host, port, task_status)
+                await self._serve(_Server(server, ssl_context), host, port, task_status)
             finally:
                 self._serving.discard(scope)
 
@@ -288,17 +307,17 @@ class MemoryNetwork:
 
     async def _serve(
         self,
-        server: StreamServer,
+        server: _Server,
         host: str,
         port: int,
         task_status: trio.TaskStatus[str],
     ) -> None:
         """Be registered until stopped, then wait for the connections."""
         async with trio.open_nursery() as nursery:
-            listener = _Listener(server.serve_stream, nursery)
+            listener = _Listener(server.serve, nursery)
             self._register(host, port, listener)
             try:
-                task_status.started(_url(host, port))
+                task_status.started(_url(host, port, secure=server.ssl_context is not None))
                 await listener.stopped.wait()
             finally:
                 self._forget(host, port, listener)
@@ -337,9 +356,10 @@ def _os_error(code: int, host: str, port: int) -> OSError:
     return OSError(code, f"{os.strerror(code)}: {host}:{port}")
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int, *, secure: bool) -> str:
     authority = f"[{host}]" if ":" in host else host
-    return f"http://{authority}" if port == 80 else f"http://{authority}:{port}"
+    scheme, usual = ("https", 443) if secure else ("http", 80)
+    return f"{scheme}://{authority}" if port == usual else f"{scheme}://{authority}:{port}"
 
 
 # Tracebacks and pages show the names that users import.
