@@ -130,8 +130,6 @@ TAKEN = [
             ("gzip-chunked-lines", "Transfer-Encoding: gzip", CHUNKED),
             ("chunked-gzip", "Transfer-Encoding: chunked, gzip"),
             ("chunked-gzip-lines", CHUNKED, "Transfer-Encoding: gzip"),
-            ("chunked-chunked", "Transfer-Encoding: chunked, chunked"),
-            ("chunked-chunked-lines", CHUNKED, CHUNKED),
             ("joined", "Transfer-Encoding: chunkedchunked"),
             ("upper", "transfer-ENCODING: CHUNKED"),
             ("identity", "Transfer-Encoding: identity"),
@@ -268,6 +266,18 @@ REFUSED = [
             ("request", "GET / HTTP/1.1"),
             ("lf", "HTTP/1.1 200 OK\n"),
             ("cr", "HTTP/1.1 200 OK\rx"),
+        )
+    ),
+    *(
+        Case(
+            f"coding-twice-{name}",
+            "test-http-invalid-te.js",
+            reply(*lines, body=b"2\r\nhi\r\n0\r\n\r\n"),
+            decided="RFC 9112 section 6.1: chunked is applied once, or nothing is certain",
+        )
+        for name, *lines in (
+            ("listed", "Transfer-Encoding: chunked, chunked"),
+            ("lines", CHUNKED, CHUNKED),
         )
     ),
     Case(
