@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ._errors import AbortedError, ParseError, SocketHangUpError
+from ._errors import AbortedError, HTTPError, ParseError, SocketHangUpError
 from ._sansio.codec import Codec
 from ._sansio.events import ResponseHead
 from ._transport import Socket
@@ -20,15 +20,17 @@ class Connection:
         socket: The socket.
         codec: The codec.
         body_bytes: Body bytes of the current message that were read.
+        fault: What the peer did wrong in a body, or None.
         receive_body: How body bytes are received; the owner may set a limit there.
     """
 
-    __slots__ = ("body_bytes", "codec", "receive_body", "socket")
+    __slots__ = ("body_bytes", "codec", "fault", "receive_body", "socket")
 
     def __init__(self, socket: Socket, codec: Codec) -> None:
         self.socket = socket
         self.codec = codec
         self.body_bytes = 0
+        self.fault: HTTPError | None = None
         self.receive_body: Callable[[], Awaitable[bytes]] = socket.receive
 
     async def read_response(self, method: str) -> ResponseHead:
@@ -72,6 +74,7 @@ class Connection:
             except ParseError as error:
                 if error.code == "HPE_INVALID_EOF_STATE":
                     raise AbortedError("aborted") from error
+                self.fault = error
                 raise
             if data is not None:
                 self.body_bytes += len(data)

@@ -392,6 +392,7 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         """Nothing more will happen: the last event."""
         if not self.closed:
             self.closed = True
+            self.destroyed = True
             if self._socket is not None and self._socket.watchers:
                 self._forget_silence(self._socket)
             self._emit("close")

@@ -86,6 +86,10 @@ class Codec(Protocol):
     def buffered(self) -> int:
         """How many bytes were received and not read."""
 
+    @property
+    def begun(self) -> bool:
+        """Between messages: bytes of the next one are there, not only of an empty line."""
+
 
 class HeadReader:
     """Reads the heads of one side of a connection.
@@ -99,7 +103,7 @@ class HeadReader:
 
     def __init__(self, *, is_request: bool, max_size: int = MAX_HEADER_SIZE) -> None:
         self.max_size = max_size
-        self._check_line: Callable[[bytes], tuple[int, int, int]] = (
+        self._check_line: Callable[[bytes, int], tuple[int, int]] = (
             _check_request_line if is_request else _check_status_line
         )
         self._restart()
@@ -173,8 +177,7 @@ class HeadReader:
         """Find the first byte that is wrong, in a head that is incomplete or bad."""
         size = len(data)
         if self._at == 0:
-            text_at, text_size, line_end = self._check_line(data)
-            self._grow(0, text_at, text_size, data)
+            text_size, line_end = self._check_line(data, self.max_size)
             if line_end == 0:
                 return
             self._at = line_end
@@ -186,7 +189,7 @@ class HeadReader:
                 if data[at + 1 : at + 2] not in (b"", b"\n"):
                     raise _fault("HPE_LF_EXPECTED", "Expected LF after headers", at + 1, data)
                 return
-            self._grow(self._count, at, name_end - at, data)
+            _check_size(self.max_size, self._count, at, name_end - at, data)
             if name_end == size:
                 return
             if name_end == at or data[name_end] != 0x3A:
@@ -201,7 +204,7 @@ class HeadReader:
         value_end: int = _match_value(data, name_end + 1).end()  # type: ignore[union-attr]
         value = data[name_end + 1 : value_end].lstrip(b" \t")
         count = self._count + name_end - at
-        self._grow(count, value_end - len(value), len(value), data)
+        _check_size(self.max_size, count, value_end - len(value), len(value), data)
         if value_end > _RAW_FACTOR * self.max_size:
             raise _overflow(_RAW_FACTOR * self.max_size, data)
         if value_end == len(data):
@@ -217,10 +220,6 @@ class HeadReader:
         if value_end + 2 <= len(data):
             self._count = count + len(value)
         return value_end
-
-    def _grow(self, count: int, at: int, size: int, data: bytes) -> None:
-        if count + size >= self.max_size:
-            raise _overflow(at + self.max_size - count, data)
 
     def _bad_name(self, at: int, data: bytes) -> ParseError:
         if at == self._at and data[at] in b" \t":
@@ -240,6 +239,12 @@ def _overflow(at: int, data: bytes) -> ParseError:
     return _fault("HPE_HEADER_OVERFLOW", "Header overflow", at, data)
 
 
+def _check_size(limit: int, count: int, at: int, size: int, data: bytes) -> None:
+    """Check that so many bytes more, at that place, stay below the limit."""
+    if count + size >= limit:
+        raise _overflow(at + limit - count, data)
+
+
 def _check_literal(data: bytes, at: int, literal: bytes, code: str, reason: str) -> bool:
     """Say whether the literal stands there whole; raise where it cannot."""
     part = data[at : at + len(literal)]
@@ -255,11 +260,11 @@ def _good_method_bytes(token: bytes) -> int:
     return max(n for n in range(len(token) + 1) if any(m.startswith(token[:n]) for m in _METHODS))
 
 
-def _check_request_line(data: bytes) -> tuple[int, int, int]:
+def _check_request_line(data: bytes, limit: int) -> tuple[int, int]:
     """Judge the start of a request.
 
     Returns:
-        Where the target begins, its size so far, and where the line ends (or 0).
+        The size of the target so far, and where the line ends (or 0).
     """
     token = data[:32].split(b" ", 1)[0]
     good = len(token) if token in _METHODS else _good_method_bytes(token)
@@ -267,57 +272,59 @@ def _check_request_line(data: bytes) -> tuple[int, int, int]:
         raise _fault("HPE_INVALID_METHOD", "Invalid method encountered", good, data)
     start = good + 1
     if len(data) <= start:
-        return start, 0, 0
+        return 0, 0
     if token != b"CONNECT":
         _check_target_start(data[start], start, data)
     end = _match_url(data, start).end()  # type: ignore[union-attr]  # always matches
+    _check_size(limit, 0, start, end - start, data)
     if end == len(data):
-        return start, end - start, 0
+        return end - start, 0
     if data[end] != 0x20:
         raise _fault("HPE_INVALID_URL", "Invalid characters in url", end, data)
     size = end - start
     at = end + 1
     if not _check_literal(data, at, b"HTTP/", "HPE_INVALID_CONSTANT", "Expected HTTP/"):
-        return start, size, 0
+        return size, 0
     if not _check_literal(data, at + 5, b"1.", "HPE_INVALID_VERSION", "Invalid HTTP version"):
-        return start, size, 0
+        return size, 0
     minor = data[at + 7 : at + 8]
     if minor not in (b"", b"0", b"1"):
         raise _fault("HPE_INVALID_VERSION", "Invalid HTTP version", at + 7, data)
     reason = "Expected CRLF after version"
     if minor and _check_literal(data, at + 8, b"\r\n", "HPE_INVALID_VERSION", reason):
-        return start, size, at + 10
-    return start, size, 0
+        return size, at + 10
+    return size, 0
 
 
-def _check_status_line(data: bytes) -> tuple[int, int, int]:
+def _check_status_line(data: bytes, limit: int) -> tuple[int, int]:
     """Judge the start of a response; answers as ``_check_request_line`` does."""
     if not _check_literal(data, 0, b"HTTP/", "HPE_INVALID_CONSTANT", "Expected HTTP/"):
-        return 0, 0, 0
+        return 0, 0
     version = data[5:8]
     if not any(good.startswith(version) for good in (b"1.1", b"1.0", b"0.9")):
         raise _fault("HPE_INVALID_VERSION", "Invalid HTTP version", 5, data)
     if len(version) < 3 or not _check_literal(
         data, 8, b" ", "HPE_INVALID_VERSION", "Expected space after version"
     ):
-        return 0, 0, 0
+        return 0, 0
     status = data[9:12]
     # RFC 9110 section 15: they begin at 100, and what is below is no final answer.
     if status and (not status.isdigit() or status[0] == 0x30):
         raise _fault("HPE_INVALID_STATUS", "Invalid status code", 9, data)
     if len(data) <= 12:
-        return 0, 0, 0
+        return 0, 0
     if data[12] not in b" \r":
         raise _fault("HPE_INVALID_STATUS", "Invalid response status", 12, data)
     start = 13 if data[12] == 0x20 else 12
     end = _match_value(data, start).end()  # type: ignore[union-attr]  # always matches
+    _check_size(limit, 0, start, end - start, data)
     if end == len(data):
-        return start, end - start, 0
+        return end - start, 0
     if data[end] != 0x0D:
         raise _fault("HPE_CR_EXPECTED", "Missing expected CR after response line", end, data)
     if _check_literal(data, end + 1, b"\n", "HPE_STRICT", "Expected LF after CR"):
-        return start, end - start, end + 2
-    return start, end - start, 0
+        return end - start, end + 2
+    return end - start, 0
 
 
 def _read_special(head: Head, block: bytes) -> dict[bytes, list[bytes]]:

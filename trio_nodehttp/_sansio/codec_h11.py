@@ -81,6 +81,11 @@ class H11Codec:
         """How many bytes were received and not read."""
         return len(self._buffer) + (0 if self._chunks is None else self._chunks.buffered)
 
+    @property
+    def begun(self) -> bool:
+        """Between messages: bytes of the next one are there, not only of an empty line."""
+        return bool(self._buffer) and self._buffer != b"\r"
+
     def feed(self, data: bytes) -> None:
         """Take what was received; ``b""`` says that the peer ended its side."""
         if not data:
@@ -280,6 +285,10 @@ _TRAILER_DUE: Final = -2
 _ENDED: Final = -3
 
 
+# Below what malloc returns to the system at once (128 KiB), which costs more than a copy.
+_MAX_COPY: Final = 126976
+
+
 class _ChunkReader:
     """Decodes one chunked body by RFC 9112's grammar (section 7.1)."""
 
@@ -316,9 +325,14 @@ class _ChunkReader:
             ParseError: At the first byte that the grammar does not allow, once all
                 bytes before it were handed out.
         """
+        data, left = self._data, self._left
+        if self._at == 0 and 0 < len(data) <= min(left, max_bytes):
+            self._at = len(data)
+            self._left -= len(data)
+            return data
         pieces: list[memoryview] = []
-        view = memoryview(self._data)  # so that joining is the only copy
-        room = max_bytes
+        view = memoryview(data)  # so that joining is the only copy
+        room = min(max_bytes, _MAX_COPY)
         while room and self._at < len(view) and self._left != _ENDED:
             if self._left > 0:
                 piece = view[self._at : self._at + min(self._left, room)]

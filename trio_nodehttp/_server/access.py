@@ -1,4 +1,21 @@
-"""The access record: one log record for every request, refused ones included."""
+"""The access record: one log record for every request, refused ones included.
+
+Its logger is ``trio_nodehttp.access``, its level INFO, and these are the fields that
+a formatter finds on it: ``method``, ``target``, ``status`` (None where no head left),
+``duration`` in seconds, ``bytes_in``, ``bytes_out``, ``connection``, ``request``,
+``peer`` and ``outcome``, which is one of
+
+==============  ========================================================
+``ok``          the response was sent whole
+``client-gone`` the peer left before that
+``timeout``     the request, or the peer's reading, took too long
+``parse-error`` the bytes were no request
+``error``       the handler raised
+``refused``     a CONNECT that nobody answers
+``cancelled``   the server was told to close the connection
+``aborted``     the handler destroyed the response or its socket
+==============  ========================================================
+"""
 
 from __future__ import annotations
 
@@ -7,12 +24,11 @@ from typing import Any, Final
 
 import trio
 
-from .._errors import HTTPError
+from .._errors import HTTPError, SocketTimeoutError
 from .._sansio.events import RequestHead
 from .answers import refusal_status
 
 _logger: Final = logging.getLogger("trio_nodehttp.access")
-_OUTCOMES: Final = {"ERR_HTTP_REQUEST_TIMEOUT": "timeout"}
 
 
 class Access:
@@ -23,8 +39,14 @@ class Access:
     def __init__(self, session: Any, head: RequestHead | None) -> None:
         self._head = head
         self._started = trio.current_time()
-        self._read = session.socket.bytes_read - (0 if head is None else head.size)
+        self._read = 0
+        self._read = self._consumed(session) - (0 if head is None else head.size)
         self._written = session.socket.bytes_written
+
+    def _consumed(self, session: Any) -> int:
+        """Count what was read, without what belongs to requests that follow."""
+        unread: int = self._read + session.connection.codec.buffered
+        return session.socket.bytes_read - unread  # type: ignore[no-any-return]
 
     @staticmethod
     def begin(session: Any, head: RequestHead) -> None:
@@ -33,39 +55,48 @@ class Access:
             session._access = Access(session, head)
 
     @staticmethod
+    def outcome_of(error: HTTPError) -> str:
+        """Name the outcome of a request that cannot be served."""
+        return "timeout" if isinstance(error, SocketTimeoutError) else "parse-error"
+
+    @staticmethod
     def refused(session: Any, error: HTTPError) -> None:
         """Record a request that no handler saw, or finish the one that failed."""
         if session._access is None and _logger.isEnabledFor(logging.INFO):
             session._access = Access(session, None)
+            session._access._read -= session.connection.codec.buffered
         if session._access is not None:
-            outcome = _OUTCOMES.get(error.code, "parse-error")
-            session._access.end(session, outcome, status=refusal_status(error))
+            session.outcome = Access.outcome_of(error)
+            session._access.end(session, refusal_status(error))
 
-    def end(self, session: Any, outcome: str | None = None, status: int | None = None) -> None:
-        """Write the record; a second call does nothing."""
-        if session._access is not self:
-            return
+    def end(self, session: Any, status: int | None = None) -> None:
+        """Write the record.
+
+        Args:
+            session: The session, whose record it then is no more.
+            status: The status sent, where no response tells it.
+        """
         session._access = None
-        request, response, head = session.request, session.response, self._head
-        if status is None:
-            sent = response is not None and response.headers_sent
-            status = response.status_code if sent else None
-        if outcome is None:
-            finished = response is None or response.writable_finished
-            gone = request is not None and request.aborted
-            outcome = "client-gone" if gone else "ok" if finished else "aborted"
+        response, head, outcome = session.response, self._head, session.outcome
+        finished = response is not None and response.writable_finished
+        if status is None and response is not None and response.headers_sent:
+            status = response.status_code
+        if outcome is None or (finished and outcome == "client-gone"):
+            outcome = "ok" if finished else "aborted"
+        method = None if head is None else head.method
+        target = None if head is None else head.target
         _logger.info(
             "%s %s %s %s",
-            head.method if head else "-",
-            head.target if head else "-",
-            status if status is not None else "-",
+            method or "-",
+            target or "-",
+            "-" if status is None else status,
             outcome,
             extra={
-                "method": head.method if head else None,
-                "target": head.target if head else None,
+                "method": method,
+                "target": target,
                 "status": status,
                 "duration": trio.current_time() - self._started,
-                "bytes_in": session.socket.bytes_read - self._read,
+                "bytes_in": self._consumed(session),
                 "bytes_out": session.socket.bytes_written - self._written,
                 "connection": session.number,
                 "request": session.requests,

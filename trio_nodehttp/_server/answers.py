@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from .._connection import Connection
-from .._errors import HTTPError, SocketHangUpError
+from .._errors import HTTPError, SocketHangUpError, SocketTimeoutError, StreamDestroyedError
 from .._incoming import IncomingMessage
 from .response import ServerResponse
 
@@ -25,6 +25,32 @@ _REFUSALS: Final = {
     "ERR_HTTP_REQUEST_TIMEOUT": b"408 Request Timeout",
 }
 _BAD_REQUEST: Final = b"400 Bad Request"
+
+
+def find_fault(
+    error: BaseException, connection: Connection, request: IncomingMessage
+) -> HTTPError | None:
+    """Find what a peer did wrong, if that is why a handler raised.
+
+    Args:
+        error: What the handler raised; a group counts if all of it is the peer's fault.
+        connection: Where the peer is.
+        request: What the handler was answering.
+
+    Returns:
+        The error that the peer caused; None where the handler is to blame.
+    """
+    inner = getattr(error, "exceptions", None)
+    if inner is not None:
+        found = [find_fault(each, connection, request) for each in inner]
+        return None if None in found else found[0]
+    if not isinstance(error, HTTPError):
+        return None
+    if error in (connection.fault, connection.socket.broken, request.errored):
+        return error
+    # Another task of the handler may have met the same departure first.
+    gone = (SocketHangUpError, SocketTimeoutError, StreamDestroyedError)
+    return error if request.aborted and isinstance(error, gone) else None
 
 
 @lru_cache(maxsize=64)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import select
 import socket as stdlib_socket
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from .._errors import InvalidArgTypeError, InvalidArgValueError
+from .._errors import InvalidArgTypeError, InvalidArgValueError, OutOfRangeError
+from .options import logger
 
 _FIRST_DESCRIPTOR: Final = 3  # sd_listen_fds(3)
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - not bound, looked up
 _BACKLOG: Final = 65535
+_ACCEPT_TIME: Final = 0.1
+_CAPACITY: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_MAX_WAITING: Final = 4096  # so that a flood cannot keep a server from stopping
 
 
 async def open_listeners(
@@ -61,6 +70,19 @@ async def open_listeners(
     return opened
 
 
+def check_port(port: object) -> None:
+    """Check a port to listen on.
+
+    Raises:
+        InvalidArgTypeError: It is no whole number.
+        OutOfRangeError: It is not within 0 to 65535.
+    """
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise InvalidArgTypeError(f"port must be a whole number, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise OutOfRangeError(f"port must be within 0 and 65535, not {port!r}")
+
+
 def _check_backlog(backlog: object) -> None:
     if backlog is not None and (isinstance(backlog, bool) or not isinstance(backlog, int)):
         raise InvalidArgTypeError(f"backlog must be a whole number, not {backlog!r}")
@@ -73,7 +95,7 @@ async def _open_unix(path: str, backlog: int | None) -> UnixListener:
     sock = trio.socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
     try:
         if await _is_stale(path):
-            os.unlink(path)
+            _remove(path)
         await sock.bind(os.fspath(path))
         sock.listen(min(backlog or _BACKLOG, _BACKLOG))
     except BaseException:
@@ -82,12 +104,20 @@ async def _open_unix(path: str, backlog: int | None) -> UnixListener:
     return UnixListener(sock, os.fspath(path))
 
 
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(Path(path).stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink()
+
+
 async def _is_stale(path: str) -> bool:
     """Say whether nobody listens behind a socket file any more."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-    except FileNotFoundError:
+    if not _is_socket(path):
         return False
     try:
         stream = await trio.open_unix_socket(path)
@@ -103,8 +133,8 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
     def __init__(self, sock: trio.socket.SocketType, path: str) -> None:
         self._listener = trio.SocketListener(sock)
         self.socket = sock
-        self._path = path
-        self._inode = os.stat(path).st_ino
+        self._path = Path(path)
+        self._inode = self._path.stat().st_ino
 
     async def accept(self) -> trio.SocketStream:
         """Accept a connection; a cancelled call has accepted none."""
@@ -112,12 +142,60 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
 
     async def aclose(self) -> None:
         """Close, and remove the file unless another server has replaced it."""
-        try:
-            if os.stat(self._path).st_ino == self._inode:
-                os.unlink(self._path)
-        except FileNotFoundError:
-            pass
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
         await self._listener.aclose()
+
+
+async def accept_streams(
+    listener: trio.abc.Listener[Any], take: Callable[[trio.abc.Stream], object]
+) -> None:
+    """Accept connections until cancelled; where descriptors run out it waits for some.
+
+    Args:
+        listener: Where they come from.
+        take: Called with each.
+
+    Raises:
+        OSError: The listener is of no more use.
+
+    A cancelled call has handed over what it had accepted.
+    """
+    while True:
+        try:
+            stream = await listener.accept()
+        except OSError as error:
+            if error.errno not in _CAPACITY:
+                raise
+            logger.error("accepting failed, and is tried again in 0.1 s: %s", error)
+            await trio.sleep(_ACCEPT_TIME)
+        else:
+            take(stream)
+
+
+async def accept_waiting(listener: trio.abc.Listener[Any]) -> list[trio.abc.Stream]:
+    """Accept the connections that wait already, and no others.
+
+    Args:
+        listener: One that has a socket; there is no telling of another.
+
+    Returns:
+        The streams. They are few, or many at once, but never more than 4096.
+
+    It takes at most 0.1 s and is not cancelled, so that none of them is lost.
+    """
+    sock = getattr(listener, "socket", None)
+    found: list[trio.abc.Stream] = []
+    if sock is None:
+        return found
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    # The time limit is for a listener that is shared: another may be quicker.
+    with trio.move_on_after(_ACCEPT_TIME, shield=True), contextlib.suppress(OSError):
+        while len(found) < _MAX_WAITING and poll.poll(0):
+            found.append(await listener.accept())
+    return found
 
 
 def inherited_listeners() -> list[trio.SocketListener]:
@@ -126,12 +204,13 @@ def inherited_listeners() -> list[trio.SocketListener]:
     Returns:
         A listener for each; none where the environment names none for this process.
     """
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+    named = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not named.isdecimal():
         return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
     found = []
-    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count):
+    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(named)):
         sock = stdlib_socket.socket(fileno=descriptor)
+        sock.set_inheritable(False)
         sock.setblocking(False)
         found.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
     return found
@@ -153,5 +232,8 @@ def url_of(address: tuple[str, int] | str | None, *, secure: bool) -> str:
     if not isinstance(address, tuple):
         return ""
     host, port = address
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    if host in _EVERYWHERE:
+        host = _EVERYWHERE[host]
+    elif ":" in host:
+        host = f"[{host}]"
     return f"{'https' if secure else 'http'}://{host}:{port}"

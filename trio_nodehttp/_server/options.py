@@ -68,6 +68,8 @@ class ServerOptions:
         join_duplicate_headers: Join repeated headers that Node would drop.
         unique_headers: Names of which repeated values are sent on one line.
         reject_non_standard_body_writes: Raise where a message may have no body.
+        optimize_empty_requests: A request that announces no body is ended at once, and
+            tells of neither data nor end.
         insecure_http_parser: Needs a parser that is not there yet.
         high_water_mark: Bytes in flight that count as much.
         no_delay: Set TCP_NODELAY.
@@ -97,6 +99,7 @@ class ServerOptions:
     join_duplicate_headers: bool = attrs.field(default=False, validator=_checks.flag)
     unique_headers: Collection[str] | None = attrs.field(default=None, converter=_lower_names)
     reject_non_standard_body_writes: bool = attrs.field(default=False, validator=_checks.flag)
+    optimize_empty_requests: bool = attrs.field(default=False, validator=_checks.flag)
     insecure_http_parser: bool = attrs.field(default=False, validator=_no_insecure_parser)
     high_water_mark: int = attrs.field(default=HIGH_WATER_MARK, validator=_checks.size)
     no_delay: bool = attrs.field(default=True, validator=_checks.flag)

@@ -8,6 +8,7 @@ import trio
 
 from .._connection import Connection
 from .._errors import RequestTimeoutError
+from .answers import MAX_DRAIN
 from .options import ServerOptions
 
 
@@ -50,4 +51,31 @@ class Progress:
         limit = options.request_timeout or math.inf
         with trio.move_on_at(self._at + limit):
             return await self._connection.socket.receive()
-        raise RequestTimeoutError(f"the body made no progress for {limit} s")
+        error = RequestTimeoutError(f"the body made no progress for {limit} s")
+        self._connection.fault = error
+        raise error
+
+    async def drain(self, announced: int) -> bool:
+        """Throw away the rest of a body, up to ``MAX_DRAIN`` bytes.
+
+        Args:
+            announced: Its length, or a negative number where that is not known.
+
+        Returns:
+            Whether its end was found.
+
+        Raises:
+            ParseError: The framing is wrong.
+
+        Raises otherwise what ``receive`` does. A cancelled call can be repeated.
+        """
+        if announced > MAX_DRAIN:
+            return False
+        self.restart()
+        budget = MAX_DRAIN
+        while budget > 0:
+            data = await self._connection.read_body(None)
+            if not data:
+                return True
+            budget -= len(data)
+        return False

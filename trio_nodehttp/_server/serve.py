@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, Final
 
 import trio
 
 from .answers import Handler
 from .listeners import inherited_listeners
 from .server import DrainReport, Server
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_WHERE: Final = ("path", "listeners", "backlog", "ssl_context")
 
 
 def create_server(request_listener: Handler | None = None, /, **options: Any) -> Server:
@@ -59,46 +63,47 @@ async def serve(
     Returns:
         How the drain went; None if the server was closed otherwise.
 
-    Raises what ``create_server`` and ``Server.listen`` do. When it is cancelled, all
+    Raises what ``create_server`` and ``Server.listen`` do, and RuntimeError outside of
+    the main thread, where Python knows no signals. When it is cancelled, all
     connections are closed at once.
     """
-    names = ("path", "listeners", "backlog", "ssl_context")
-    where = {name: options.pop(name) for name in names if name in options}
+    where = {name: options.pop(name) for name in _WHERE if name in options}
     server = create_server(handler, **options)
     if not where and port == 0 and host is None:
         where = {"listeners": found} if (found := inherited_listeners()) else {}
-    report: DrainReport | None = None
-    with trio.open_signal_receiver(*_signals()) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def stop() -> None:
-                nonlocal report
-                async for _ in signals:
-                    if server.draining.is_set():
-                        server.close_all_connections()
-                    else:
-                        nursery.start_soon(drain)
-
-            async def drain() -> None:
-                nonlocal report
-                report = await server.drain(drain_timeout)
-
-            nursery.start_soon(stop)
-            await _listen(server, port, host, where, task_status)
-            nursery.cancel_scope.cancel()
-    return report
-
-
-async def _listen(
-    server: Server,
-    port: int,
-    host: str | None,
-    where: dict[str, Any],
-    task_status: trio.TaskStatus[Server],
-) -> None:
+    stopper = _Stopper(server, drain_timeout)
     listen: Callable[..., Awaitable[None]] = server.listen
-    await listen(port, host, task_status=task_status, **where)
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopper.run, signals)
+            try:
+                await listen(port, host, task_status=task_status, **where)
+            except Exception as error:  # noqa: BLE001 - raised below
+                # Raised inside the nursery it would arrive in a group.
+                stopper.failure = error
+            stopper.listening.cancel()
+    if stopper.failure is not None:
+        raise stopper.failure
+    return stopper.report
 
 
-def _signals() -> list[signal.Signals]:
-    return [signal.SIGINT, signal.SIGTERM]
+class _Stopper:
+    """Drains a server at the first signal, and cuts it at the second."""
+
+    def __init__(self, server: Server, timeout: float | None) -> None:
+        self.listening = trio.CancelScope()
+        self.failure: Exception | None = None
+        self.report: DrainReport | None = None
+        self._server = server
+        self._timeout = timeout
+
+    async def run(self, signals: AsyncIterator[int]) -> None:
+        async with trio.open_nursery() as nursery:
+            with self.listening:
+                await signals.__anext__()
+                nursery.start_soon(self._drain)
+                await signals.__anext__()
+                nursery.start_soon(partial(self._server.drain, 0))
+
+    async def _drain(self) -> None:
+        self.report = await self._server.drain(self._timeout)

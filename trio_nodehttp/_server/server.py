@@ -5,42 +5,37 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import attrs
 import trio
 
 from .._errors import (
     InvalidArgTypeError,
-    InvalidArgValueError,
-    OutOfRangeError,
     ServerAlreadyListenError,
     ServerNotRunningError,
 )
-from .._observers import Observable
 from .._timeouts import Timer, call_at, check_seconds
 from .answers import Handler
-from .listeners import listening_address, open_listeners, url_of
+from .handlers import ANSWERING, Answering, Handlers
+from .listeners import (
+    accept_streams,
+    accept_waiting,
+    check_port,
+    listening_address,
+    open_listeners,
+    url_of,
+)
 from .options import ServerOptions
-from .session import DETACHED, Session
+from .session import Session
+from .state import DETACHED
 from .sweep import find_departed
 
-Fn = TypeVar("Fn", bound=Callable[..., Awaitable[object]])
 _logger = logging.getLogger("trio_nodehttp")
 
-_ANSWERING = frozenset(
-    {
-        "request",
-        "check_continue",
-        "check_expectation",
-        "connect",
-        "upgrade",
-        "client_error",
-        "timeout",
-    }
-)
-_KILL_TIME = 1.0
+_KILL_TIME = 0.75  # that a cut connection may take to end
 _OBSERVED = frozenset({"connection", "drop_request", "listening", "close"})
 
 
@@ -59,7 +54,7 @@ class DrainReport:
     duration: float
 
 
-class Server(ServerOptions, Observable):
+class Server(ServerOptions, Answering):
     """An HTTP/1.1 server (Node: ``http.Server``); made by ``create_server``.
 
     Every option of ``create_server`` is an attribute. Observers may watch
@@ -69,99 +64,36 @@ class Server(ServerOptions, Observable):
     take one async function each, which runs in the connection's own task.
 
     Attributes:
-        address: ``(host, port)`` of the first listener, a path for a Unix socket,
-            None while not listening.
-        url: Such as ``"http://127.0.0.1:8000"``; empty before it listens, and for a Unix
-            socket.
+        address: ``(host, port)`` of the first listener, or the path of a Unix socket;
+            None before the server listened.
+        url: Such as ``"http://127.0.0.1:8000"``; None where ``address`` is no pair.
         listening: Connections are accepted.
         draining: A ``trio.Event``, set once ``drain`` or ``close`` was called.
     """
 
-    EVENTS = _ANSWERING | _OBSERVED
+    EVENTS = ANSWERING | _OBSERVED
 
     def __init__(self, request_listener: Handler | None = None, /, **options: Any) -> None:
         ServerOptions.__init__(self, **options)
         self._observers = None
-        self._handlers: dict[str, Handler] = {}
-        self._upgrades: dict[str, Handler] = {}
+        self._handlers = Handlers()
         self._sessions: dict[Session, None] = {}
         self._session_count = 0
         self._stopping = False
+        self._occupied = False
         self._nursery: trio.Nursery | None = None
-        self._accepting: trio.CancelScope | None = None
-        self._listeners: list[trio.abc.Listener[Any]] = []
+        self._accepting = trio.CancelScope()
+        self._released = trio.Event()
         self._ssl_context: ssl.SSLContext | None = None
         self._sweep: Timer | None = None
         self._failure: Exception | None = None
-        self._gone: trio.Event = trio.Event()
+        self._gone = trio.lowlevel.ParkingLot()
         self.draining = trio.Event()
         self.listening = False
         self.address: tuple[str, int] | str | None = None
-        self.url = ""
+        self.url: str | None = None
         if request_listener is not None:
             self.on("request", request_listener)
-
-    # --- events ------------------------------------------------------------------------
-
-    @overload
-    def on(
-        self, name: str, fn: None = None, *, protocol: str | None = None
-    ) -> Callable[[Fn], Fn]: ...
-    @overload
-    def on(self, name: str, fn: Callable[..., Any], *, protocol: str | None = None) -> Server: ...
-    def on(
-        self, name: str, fn: Callable[..., Any] | None = None, *, protocol: str | None = None
-    ) -> Server | Callable[[Fn], Fn]:
-        """Register for an event; also as a decorator.
-
-        Args:
-            name: The event.
-            fn: A plain function for an observed event, an async one for an
-                answering event, of which there can be one at a time.
-            protocol: For ``upgrade``: the protocol token that it answers, such as
-                ``"websocket"``; None for all that have no function of their own.
-
-        Returns:
-            This server; or, without ``fn``, the decorator.
-
-        Raises:
-            InvalidArgValueError: There is no such event, or it is answered already.
-            InvalidArgTypeError: ``fn`` is not a function.
-        """
-        if fn is None:
-
-            def decorate(function: Fn) -> Fn:
-                self.on(name, function, protocol=protocol)
-                return function
-
-            return decorate
-        if name not in _ANSWERING:
-            self._add(name, fn, fn)
-            return self
-        if not callable(fn):
-            raise InvalidArgTypeError(f"fn must be an async function, not {type(fn).__name__}")
-        table, key = self._answering(name, protocol)
-        if key in table:
-            raise InvalidArgValueError(f"{name} is answered by {table[key]!r}: off() it first")
-        table[key] = fn
-        return self
-
-    def off(self, name: str, fn: Callable[..., Any], *, protocol: str | None = None) -> Server:
-        """Undo ``on``; no error if the function is not there."""
-        if name not in _ANSWERING:
-            Observable.off(self, name, fn)
-            return self
-        table, key = self._answering(name, protocol)
-        if table.get(key) == fn:
-            del table[key]
-        return self
-
-    def _answering(self, name: str, protocol: str | None) -> tuple[dict[str, Handler], str]:
-        if name == "upgrade":
-            return self._upgrades, (protocol or "").lower()
-        if protocol is not None:
-            raise InvalidArgValueError(f"protocol goes with the upgrade event, not with {name}")
-        return self._handlers, name
 
     def set_timeout(
         self, seconds: float | None, callback: Callable[..., Awaitable[object]] | None = None
@@ -170,14 +102,16 @@ class Server(ServerOptions, Observable):
 
         Args:
             seconds: Of silence; 0 or None for no limit.
-            callback: Called with the socket, which then is left open.
+            callback: Called with the socket, which then is left open. It takes the
+                place of an earlier one.
 
         Returns:
             This server.
         """
         self.timeout = seconds
         if callback is not None:
-            self._handlers["timeout"] = callback
+            self._handlers.named.pop("timeout", None)
+            self.on("timeout", callback)
         return self
 
     # --- listening -----------------------------------------------------------------------
@@ -208,61 +142,100 @@ class Server(ServerOptions, Observable):
         Raises:
             ServerAlreadyListenError: It is listening.
             OutOfRangeError: ``port`` is not within 0 to 65535.
+            InvalidArgTypeError: An argument has the wrong type.
+            InvalidArgValueError: Arguments contradict each other.
             OSError: The address is not free, or not ours.
 
         When it is cancelled, all connections are closed at once.
         """
-        if self._nursery is not None:
+        if self._occupied:
             raise ServerAlreadyListenError("Listen method has been called more than once")
-        if isinstance(port, bool) or not isinstance(port, int):
-            raise InvalidArgTypeError(f"port must be a whole number, not {port!r}")
-        if not 0 <= port <= 65535:
-            raise OutOfRangeError(f"port must be within 0 and 65535, not {port!r}")
-        self._listeners = await open_listeners(port, host, path, listeners, backlog)
-        self._ssl_context = ssl_context
-        self.address = listening_address(self._listeners[0])
-        self.url = url_of(self.address, secure=ssl_context is not None)
+        check_port(port)
+        self._occupied = True
         self._stopping = False
         self.draining = trio.Event()
-        self._gone = trio.Event()
+        self._accepting = trio.CancelScope()
+        self._released = trio.Event()
+        try:
+            opened = await open_listeners(port, host, path, listeners, backlog)
+            self._ssl_context = ssl_context
+            self.address = listening_address(opened[0])
+            self.url = url_of(self.address, secure=ssl_context is not None)
+            await self._listen(opened, task_status)
+        finally:
+            self._occupied = False
+            self._gone.unpark_all()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    async def _listen(
+        self, listeners: list[trio.abc.Listener[Any]], task_status: trio.TaskStatus[Server]
+    ) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 self.listening = True
                 self._emit("listening")
                 task_status.started(self)
-                await self._accept(nursery)
+                try:
+                    await self._accept(listeners)
+                finally:
+                    self.listening = False
+                    with trio.CancelScope(shield=True):
+                        for listener in listeners:
+                            await listener.aclose()
+                    self._released.set()
                 await self._wait_for_sessions()
         finally:
             self.listening = False
             self._nursery = None
+            self._stop_sweep()
             self._emit("close")
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
 
-    async def _accept(self, nursery: trio.Nursery) -> None:
-        listeners = self._listeners
+    async def _accept(self, listeners: list[trio.abc.Listener[Any]]) -> None:
         try:
-            with trio.CancelScope() as self._accepting:
-                await trio.serve_listeners(self._serve_accepted, listeners, handler_nursery=nursery)
-        finally:
-            with trio.CancelScope(shield=True):
-                for listener in listeners:
-                    await listener.aclose()
-            self.listening = False
+            with self._accepting:
+                async with trio.open_nursery() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(accept_streams, listener, self._take)
+        except Exception as error:  # noqa: BLE001 - raised by listen
+            self._fail(error)
+            return
+        # Those that wait in the backlog think that they are connected: serve them too.
+        for listener in listeners:
+            for stream in await accept_waiting(listener):
+                self._take(stream)
+
+    def _take(self, stream: trio.abc.Stream) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._serve_accepted, stream)
+
+    def _fail(self, error: BaseException) -> None:
+        """End ``listen`` with an error, which arrives alone and not in a group."""
+        while (inner := getattr(error, "exceptions", None)) is not None:
+            error = inner[0]
+        if self._failure is None and isinstance(error, Exception):
+            self._failure = error
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     async def _wait_for_sessions(self) -> None:
         while self._sessions:
-            self._gone = trio.Event()
-            await self._gone.wait()
+            await self._gone.park()
+
+    async def _wait_for_end(self) -> None:
+        """Wait until no connection is left, and ``listen`` has ended."""
+        while self._sessions or self._occupied:
+            await self._gone.park()
 
     async def _serve_accepted(self, stream: trio.abc.Stream) -> None:
         if self._ssl_context is not None:
-            stream = trio.SSLStream(
-                stream, self._ssl_context, server_side=True, https_compatible=True
-            )
-        await self.serve_stream(stream)
+            stream = trio.SSLStream(stream, self._ssl_context, server_side=True)
+        try:
+            await self.serve_stream(stream)
+        except Exception as error:  # noqa: BLE001 - raised by listen
+            self._fail(error)
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Serve one connection on any Trio stream, until it ends.
@@ -274,36 +247,30 @@ class Server(ServerOptions, Observable):
         logged and not raised, unless ``on_error`` is ``"raise"``.
         """
         self._session_count += 1
+        if self.max_connections is not None and len(self._sessions) >= self.max_connections:
+            await trio.aclose_forcefully(stream)
+            return
         session = Session(
             self,
             self._handlers,
-            self._upgrades,
             stream,
             self._session_count,
             self._is_stopping,
             self._emit,
             self._spawn,
         )
-        if self.max_connections is not None and len(self._sessions) >= self.max_connections:
-            session.socket.destroy()
-            await trio.lowlevel.checkpoint()
-            return
-        self._prepare(session)
         self._sessions[session] = None
         try:
+            self._prepare(session)
             await session.run()
-        except Exception as error:
-            if self.on_error != "raise":
-                _logger.exception("connection %d: internal error", session.number)
-            elif self._nursery is None:
+        except Exception:
+            if self.on_error == "raise":
                 raise
-            else:
-                self._failure = error
-                self._nursery.cancel_scope.cancel()
+            _logger.exception("connection %d: internal error", session.number)
         finally:
             del self._sessions[session]
             session.socket.destroy()
-            self._gone.set()
+            self._gone.unpark_all()
 
     def _prepare(self, session: Session) -> None:
         socket = session.socket
@@ -313,42 +280,57 @@ class Server(ServerOptions, Observable):
             socket.set_keep_alive(True, self.keep_alive_initial_delay)
         if self._observers is not None:
             self._emit("connection", socket)
-        if socket.watch_peer(session.peer_left) or self._sweep is not None:
-            return
-        if socket.watch_descriptor() is not None:
+        if not socket.watch_peer(partial(self._peer_left, session)) and (
+            self._sweep is None and socket.watch_descriptor() is not None
+        ):
             self._arm_sweep()
 
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    def _spawn(self, fn: Handler, *args: object) -> None:
-        """Run an answering function beside the connection's task."""
+    def _spawn(self, fn: Handler, *args: object) -> trio.CancelScope:
+        """Run an answering function beside the connection's task; its scope can end it."""
+        scope = trio.CancelScope()
 
         async def guarded() -> None:
-            try:
-                await fn(*args)
-            except Exception:
-                _logger.exception("%r raised", fn)
+            with scope:
+                try:
+                    await fn(*args)
+                except Exception:
+                    _logger.exception("%r raised", fn)
 
         if self._nursery is not None:
             self._nursery.start_soon(guarded)
         else:
             trio.lowlevel.spawn_system_task(guarded)
+        return scope
 
     # --- departed peers ------------------------------------------------------------------
+
+    def _peer_left(self, session: Session) -> None:
+        """A memory stream tells at once; before the handler runs it is for the sweep."""
+        session.peer_left = True
+        if session.at_work:
+            session.depart()
+        elif self._sweep is None:
+            self._arm_sweep()
 
     def _arm_sweep(self) -> None:
         interval = max(self.connections_checking_interval, 0.001)
         self._sweep = call_at(trio.current_time() + interval, self._sweep_now)
 
+    def _stop_sweep(self) -> None:
+        if self._sweep is not None and not self._sessions:
+            self._sweep.cancel()
+            self._sweep = None
+
     def _sweep_now(self) -> None:
         """Notice the peers that left while a handler runs."""
         self._sweep = None
-        if not self._sessions:
-            return
-        for session in find_departed(self._sessions):
-            session.depart()
-        self._arm_sweep()
+        if self._sessions:
+            self._arm_sweep()
+            for session in find_departed(self._sessions):
+                session.depart()
 
     # --- stopping ------------------------------------------------------------------------
 
@@ -359,15 +341,19 @@ class Server(ServerOptions, Observable):
 
     def _stop(self) -> None:
         self._stopping = True
+        self.listening = False
         self.draining.set()
-        if self._accepting is not None:
-            self._accepting.cancel()
-        self.close_idle_connections()
+        self._accepting.cancel()
+        for session in self._sessions:
+            session.wind_up()
 
     async def close(self) -> Server:
         """Stop accepting, close idle connections and let the others finish.
 
-        Does not wait for them: ``listen`` returns once the last one is done.
+        Returns when the address is free again; ``listen`` does once the last connection
+        is done. A new
+        connection on which nothing was received yet has half a second to say
+        something.
 
         Returns:
             This server.
@@ -380,15 +366,14 @@ class Server(ServerOptions, Observable):
         if not self.listening:
             raise ServerNotRunningError("Server is not running.")
         self._stop()
-        self.listening = False
-        await trio.lowlevel.checkpoint()
+        await self._released.wait()
         return self
 
     def close_idle_connections(self) -> None:
         """Close the connections that are between requests (Node: the same name)."""
-        for session in [*self._sessions]:
+        for session in self._sessions:
             if session.idle:
-                session.kill()
+                session.dismiss()
 
     def close_all_connections(self) -> None:
         """Close every connection at once; running handlers are cancelled.
@@ -398,6 +383,13 @@ class Server(ServerOptions, Observable):
         for session in [*self._sessions]:
             if session.phase != DETACHED:
                 session.kill()
+
+    def _cut(self) -> None:
+        """Close whatever is left, upgraded connections and tasks beside them too."""
+        for session in [*self._sessions]:
+            session.kill()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     async def drain(self, timeout: float | None = None) -> DrainReport:
         """Stop without losing a request.
@@ -410,26 +402,27 @@ class Server(ServerOptions, Observable):
             timeout: Seconds to wait; None for as long as it takes.
 
         Returns:
-            Who finished and who was cancelled.
+            Who finished and who was cancelled, at most a second after the deadline:
+            a handler that shields itself is not waited for.
 
         When it is cancelled, the server has stopped accepting, and the connections
-        that are left go on.
+        that are left go on. A handler that calls it waits for itself.
         """
         limit = check_seconds("timeout", timeout)
         started = trio.current_time()
         self._stop()
         waiting = [*self._sessions]
         with trio.move_on_at(started + limit):
-            await self._wait_for_sessions()
+            await self._wait_for_end()
         left = [session for session in waiting if session in self._sessions]
-        for session in [*self._sessions]:
-            session.kill()
+        cancelled = len(self._sessions)
+        self._cut()
         with trio.move_on_after(_KILL_TIME):
-            await self._wait_for_sessions()
+            await self._wait_for_end()
         await trio.lowlevel.checkpoint()
         return DrainReport(
             finished=len(waiting) - len(left),
-            cancelled=len(left),
+            cancelled=cancelled,
             duration=trio.current_time() - started,
         )
 
@@ -439,13 +432,11 @@ class Server(ServerOptions, Observable):
         Without effect on a server that is not listening.
         """
         self._stop()
-        self.listening = False
         try:
-            await self._wait_for_sessions()
+            await self._wait_for_end()
             await trio.lowlevel.checkpoint()
         except trio.Cancelled:
-            for session in [*self._sessions]:
-                session.kill()
+            self._cut()
             raise
 
     async def __aenter__(self) -> Server:
@@ -461,9 +452,7 @@ class Server(ServerOptions, Observable):
     ) -> None:
         """Leave: ``aclose``; with an error, all connections are closed at once."""
         if exc is not None:
-            self._stop()
-            for session in [*self._sessions]:
-                session.kill()
+            self._cut()
         await self.aclose()
 
     def reload_tls(self, ssl_context: ssl.SSLContext) -> None:

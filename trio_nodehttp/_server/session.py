@@ -20,20 +20,15 @@ raises, leaves this module, unless the server was told ``on_error="raise"``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import trio
 
-from .._connection import Connection
-from .._errors import AbortedError, HTTPError, ParseError, RequestTimeoutError, SocketHangUpError
+from .._errors import HTTPError, ParseError, RequestTimeoutError, SocketHangUpError
 from .._incoming import IncomingMessage
-from .._sansio.codec_h11 import H11Codec
 from .._sansio.events import RequestHead
-from .._transport import Socket
 from .._upgraded import UpgradedStream
 from .access import Access
 from .answers import (
-    MAX_DRAIN,
     Handler,
     answer_expectation,
     answer_no_host,
@@ -41,142 +36,57 @@ from .answers import (
     answer_overload,
     cancelling,
     close_politely,
+    find_fault,
     keep_alive_hint,
     send_refusal,
 )
-from .options import ServerOptions, logger
-from .progress import Progress
+from .options import logger
 from .response import ServerResponse
+from .state import DETACHED, DRAIN, GRACE, HANDLER, HEAD, IDLE, SessionState
 
-IDLE, HEAD, HANDLER, DRAIN, DETACHED = range(5)
 
+class Session(SessionState):
+    """Serves one connection; see ``SessionState`` for its arguments."""
 
-class Session:
-    """Serves one connection.
-
-    Args:
-        server: The options, read anew for every request.
-        handlers: Answering functions by event name.
-        upgrades: Answering functions by protocol token; ``""`` for any.
-        stream: The accepted stream.
-        number: Of this connection, for the access record.
-        closing: Says whether the server accepts no further requests.
-        observe: Tells the server's observers of an event.
-        spawn: Runs an answering function beside the connection's own task.
-    """
-
-    __slots__ = (
-        "_access",
-        "_closing",
-        "_codec",
-        "_handlers",
-        "_observe",
-        "_progress",
-        "_scope",
-        "_server",
-        "_spawn",
-        "_upgrades",
-        "connection",
-        "killed",
-        "number",
-        "phase",
-        "request",
-        "requests",
-        "response",
-        "socket",
-        "swept",
-    )
-
-    def __init__(
-        self,
-        server: ServerOptions,
-        handlers: dict[str, Handler],
-        upgrades: dict[str, Handler],
-        stream: trio.abc.Stream,
-        number: int,
-        closing: Callable[[], bool],
-        observe: Callable[..., bool],
-        spawn: Callable[..., object],
-    ) -> None:
-        self._server = server
-        self._handlers = handlers
-        self._upgrades = upgrades
-        self._closing = closing
-        self._observe = observe
-        self._spawn = spawn
-        self.number = number
-        self.socket = Socket(stream)
-        self.socket.writable_high_water_mark = server.high_water_mark
-        self._codec = H11Codec(is_server=True, max_header_size=server.max_header_size)
-        self.connection = Connection(self.socket, self._codec)
-        self._progress = Progress(server, self.connection)
-        self._scope = trio.CancelScope()
-        self.phase = IDLE
-        self.request: IncomingMessage | None = None
-        self.response: ServerResponse | None = None
-        self.requests = 0
-        self.swept = 0  # the request that the last sweep saw at work
-        self.killed = False
-        self._access: Access | None = None
-
-    # --- from outside ----------------------------------------------------------------
-
-    @property
-    def idle(self) -> bool:
-        """Between requests, with nothing of the next one received."""
-        return self.phase == IDLE and not self._codec.buffered
-
-    def kill(self) -> None:
-        """Close at once, whatever is going on; a handler is cancelled."""
-        self.killed = True
-        self._scope.cancel()
-        self.socket.destroy()
-
-    def peer_left(self) -> None:
-        """A memory stream's peer has left; only a running handler is told."""
-        if self.phase == HANDLER:
-            self.depart()
-
-    def depart(self) -> None:
-        """The peer has left while a handler runs."""
-        if self.request is not None:
-            self.request._abort(AbortedError("aborted"))
+    __slots__ = ()
 
     # --- the loop --------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until the connection ends. Cancelled, it closes the socket at once."""
         if self._server.timeout:
-            self.socket.set_timeout(self._server.timeout)
-            self.socket.watchers.append(self._notice_silence)
+            self._watch_silence()
+        work = self._serve
         try:
             while True:
-                with self._scope:
-                    await self._serve()
-                if not self._scope.cancelled_caught or self.killed:
-                    break
-                if not await self._expired():
+                with self._scope as scope:
+                    await work()
+                if self.killed or not scope.cancelled_caught:
                     break
                 self._scope = trio.CancelScope()
-        except SocketHangUpError as error:
+                work = self._expired
+        except HTTPError as error:
+            if error is not self.socket.broken:
+                raise
             logger.debug("connection %d: %s", self.number, error)
         finally:
             self._finish_messages()
-            if self.phase != DETACHED:
-                self.socket.destroy()
+            if self._beside is not None:
+                self._beside.cancel()
 
     async def _serve(self) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 head = await self._next_head()
-                if head is None:
-                    break
-                if not await self._exchange(head):
-                    break
-        except ParseError as error:
-            await self._refuse(error)
-            return
-        if self.phase != DETACHED and not self.socket.destroyed:
+            except ParseError as error:
+                await self._refuse(error)
+                return
+            if head is None:
+                break
+            if not await self._exchange(head):
+                await self._turn_away()
+                break
+        if not self.socket.destroyed:
             await close_politely(self.connection)
 
     async def _next_head(self) -> RequestHead | None:
@@ -185,17 +95,8 @@ class Session:
         head = codec.read_request() if codec.buffered else None
         if head is not None:
             return head
-        server = self._server
-        now = trio.current_time()
-        if codec.buffered or (self.requests == 0 and self.phase == IDLE):
-            self.phase = HEAD if codec.buffered else IDLE
-            self._scope.deadline = now + self._head_limit()
-        else:
-            if self._closing():
-                return None
-            self.phase = IDLE
-            limit = server.keep_alive_timeout or math.inf
-            self._scope.deadline = now + limit + server.keep_alive_timeout_buffer
+        if not self._await_head():
+            return None
         while True:
             data = await self.socket.receive()
             codec.feed(data)
@@ -205,10 +106,27 @@ class Session:
                 return head
             if not data:
                 return None
-            if self.phase == IDLE and codec.buffered:
+            if self.phase == IDLE and codec.begun:
                 self.phase = HEAD
-                if self.requests:
+                if self.requests or self._closing():
                     self._scope.deadline = trio.current_time() + self._head_limit()
+
+    def _await_head(self) -> bool:
+        """Set the phase and its deadline; answers whether to wait at all."""
+        if self._codec.begun:
+            self.phase = HEAD
+            limit = self._head_limit()
+        elif self.requests == 0:
+            limit = min(self._head_limit(), GRACE if self._closing() else math.inf)
+        elif self._closing() and not self.socket.is_readable():
+            return False
+        else:
+            self.phase = IDLE
+            server = self._server
+            limit = server.keep_alive_timeout or math.inf
+            limit = math.inf if self._told else limit + server.keep_alive_timeout_buffer
+        self._scope.deadline = trio.current_time() + limit
+        return True
 
     def _head_limit(self) -> float:
         server = self._server
@@ -219,6 +137,8 @@ class Session:
         server = self._server
         self.phase = HANDLER
         self.requests += 1
+        self.outcome = None
+        self._told = False
         connection = self.connection
         connection.body_bytes = 0
         head.max_pairs = server.max_headers_count or 0
@@ -227,29 +147,32 @@ class Session:
         )
         if head.body:
             request.before_body = self._before_body
+        elif server.optimize_empty_requests:
+            _skip_body(request)
         self.request = request
+        Access.begin(self, head)
         if head.upgrade is not None or head.method == "CONNECT":
-            handler = self._find_switch(head)
+            handler = self._handlers.find_switch(head)
             if handler is not None:
                 await self._switch(handler, request)
                 return False
             if head.method == "CONNECT":
+                self.outcome = "refused"
                 return False
-        response = self._make_response(request, head)
-        Access.begin(self, head)
-        handler = self._choose_handler(head, request, response)
+        response = self._make_response(request)
+        handler = self._choose_handler(head, request)
         error: Exception | None = None
         try:
             await handler(request, response)
             if not response.writable_ended and not response.destroyed:
                 await response.end()
-        except Exception as caught:
+        except Exception as caught:  # noqa: BLE001 - judged below
             error = caught
         if error is not None:
             await self._fail(error, request, response)
         return await self._conclude(request, response)
 
-    def _make_response(self, request: IncomingMessage, head: RequestHead) -> ServerResponse:
+    def _make_response(self, request: IncomingMessage) -> ServerResponse:
         server = self._server
         response = server.server_response_class(request)
         response._socket = self.socket
@@ -277,9 +200,7 @@ class Session:
         unsure = request is not None and request._head.expect == "100-continue"  # type: ignore[union-attr]
         return not (unsure and response is not None and not response._sent_continue)
 
-    def _choose_handler(
-        self, head: RequestHead, request: IncomingMessage, response: ServerResponse
-    ) -> Handler:
+    def _choose_handler(self, head: RequestHead, request: IncomingMessage) -> Handler:
         server = self._server
         if head.host is None and head.minor == 1 and server.require_host_header:
             return answer_no_host
@@ -287,7 +208,7 @@ class Session:
         if limit and self.requests > limit:
             self._observe("drop_request", request, self.socket)
             return answer_overload
-        handlers = self._handlers
+        handlers = self._handlers.named
         if head.expect is not None and head.minor == 1:
             if head.expect != "100-continue":
                 return handlers.get("check_expectation", answer_expectation)
@@ -298,6 +219,19 @@ class Session:
         if server.on_disconnect == "cancel":
             return cancelling(handler)
         return handler
+
+    async def _turn_away(self) -> None:
+        """Answer what was pipelined beyond ``max_requests_per_socket``, as Node does."""
+        limit = self._server.max_requests_per_socket or 0
+        codec = self._codec
+        while limit and self.requests >= limit and codec.complete and codec.buffered:
+            try:
+                head = codec.read_request()
+            except ParseError:
+                return
+            if head is None or head.upgrade is not None or self.socket.destroyed:
+                return
+            await self._exchange(head)
 
     # --- reading a body ----------------------------------------------------------------
 
@@ -319,57 +253,48 @@ class Session:
     # --- the end of an exchange ----------------------------------------------------------
 
     async def _conclude(self, request: IncomingMessage, response: ServerResponse) -> bool:
-        shape = response._shape
-        access = self._access
-        more = response.writable_finished and not (shape.last or self.socket.destroyed)
-        if access is not None:
-            access.end(self)
+        more = response.writable_finished and not (response._shape.last or self.socket.destroyed)
+        if self._access is not None:
+            self._access.end(self)
         if request._ended:
             request._close()
             response._close()
         else:
-            if not self._codec.complete:
-                more = await self._drain(request) and more
             response._close()
-            if request.complete and not request._ended:
+            if not self._codec.complete:
+                more = await self._drain(request, response) and more
+            if request.complete and not request.aborted:
                 request._end()
             request._close()
         self.request = self.response = None
         if self.socket.timeout != (self._server.timeout or math.inf):
             self.socket.set_timeout(self._server.timeout)
+            self._watch_silence()
         return more and not self._codec.eof
 
-    async def _drain(self, request: IncomingMessage) -> bool:
+    async def _drain(self, request: IncomingMessage, response: ServerResponse) -> bool:
         """Throw away the rest of a body; answers whether its end was found."""
         self.phase = DRAIN
-        head = request._head
-        if self.socket.destroyed or head.expect is not None:  # type: ignore[union-attr]
+        # A client that was not told to continue may go on with another request instead.
+        unsure = request._head.expect is not None and not response._sent_continue  # type: ignore[union-attr]
+        if self.socket.destroyed or unsure:
             return False
-        budget = MAX_DRAIN
-        if head.body > budget:
-            return False
-        self._progress.restart()
         try:
-            while budget > 0:
-                data = await self.connection.read_body(None)
-                if not data:
-                    request.complete = True
-                    return True
-                budget -= len(data)
+            request.complete = await self._progress.drain(request._head.body)
         except HTTPError as error:
             logger.debug("connection %d: the rest of a body: %s", self.number, error)
-            self.socket.destroy()
-        return False
+        return request.complete
 
     async def _fail(
         self, error: Exception, request: IncomingMessage, response: ServerResponse
     ) -> None:
         """A handler raised: 500 if nothing was sent, else cut the connection."""
-        blamed = self._blame(error, request)
-        if not blamed and self._server.on_error == "raise":
-            self.socket.destroy()
-            raise error
-        if not blamed:
+        fault = find_fault(error, self.connection, request)
+        if fault is None:
+            self.outcome = "error"
+            if self._server.on_error == "raise":
+                self.socket.destroy()
+                raise error
             logger.error(
                 "connection %d: the handler of %s %s raised",
                 self.number,
@@ -377,58 +302,62 @@ class Session:
                 request.url,
                 exc_info=error,
             )
+        elif isinstance(fault, SocketHangUpError):
+            self.depart()
         if self.socket.destroyed:
             return
-        if isinstance(error, (ParseError, RequestTimeoutError)) and not response.headers_sent:
-            await self._refuse(error)
-            return
-        if response.headers_sent or blamed:
+        if fault is not None and fault is self.connection.fault:
+            await self._refuse(fault)
+        elif response.headers_sent or fault is not None:
             self.socket.destroy()
-            return
+        else:
+            await self._send_500(response)
+
+    async def _send_500(self, response: ServerResponse) -> None:
         response._headers = None
         response._shape.removed = 0
-        response.status_code, response.status_message = 500, ""
-        response._shape.last = True
         response._shape.length = None
+        response.status_code, response.status_message = 500, ""
         try:
             await response.end("Internal Server Error")
         except SocketHangUpError:
             self.socket.destroy()
 
-    def _blame(self, error: Exception, request: IncomingMessage) -> bool:
-        """Say whether the peer, and not the handler, is at fault."""
-        if isinstance(error, (ParseError, RequestTimeoutError)):
-            return True
-        if error is self.socket.broken or isinstance(error, AbortedError):
-            self.depart()
-            return True
-        return request.aborted and isinstance(error, HTTPError)
-
     async def _refuse(self, error: HTTPError) -> None:
         """Answer what cannot be served, as Node does: a bare status line, and close."""
         response = self.response
         if self.socket.destroyed or (response is not None and response.headers_sent):
+            self.outcome = Access.outcome_of(error)
             self.socket.destroy(error)
             return
         logger.warning(
-            "connection %d from %s: %s (%s)",
+            "connection %d from %s: %s (%s) in %d bytes, the limit of a head is %d",
             self.number,
             self.socket.remote_address,
             error,
             error.code,
+            self.socket.bytes_read,
+            self._server.max_header_size,
         )
         Access.refused(self, error)
         self.phase = HANDLER
         self._scope.deadline = math.inf
-        handler = self._handlers.get("client_error")
+        handler = self._handlers.named.get("client_error")
         if handler is not None:
-            try:
-                await handler(error, self.socket_stream())
-            except Exception:
-                logger.exception("the client_error handler raised")
+            await self._ask(handler, error)
         elif self.socket.bytes_read or not self.socket.encrypted:
             await send_refusal(self.connection, error)
         self.socket.destroy(error)
+
+    async def _ask(self, handler: Handler, error: HTTPError) -> None:
+        """Let the client_error handler answer; its last bytes must not be lost."""
+        before = self.socket.bytes_written
+        try:
+            await handler(error, self.socket_stream())
+        except Exception:  # noqa: BLE001 - logged
+            logger.exception("the client_error handler raised")
+        if self.socket.bytes_written > before and not self.socket.destroyed:
+            await close_politely(self.connection)
 
     def socket_stream(self) -> UpgradedStream:
         """Make the stream that a handler of raw bytes is given."""
@@ -436,30 +365,26 @@ class Session:
 
     # --- the deadline struck -------------------------------------------------------------
 
-    async def _expired(self) -> bool:
-        """Answers whether to go on serving."""
-        if self.phase == HEAD or (self.phase == IDLE and self.requests == 0):
-            await self._refuse(RequestTimeoutError("Request timeout"))
-        elif self.phase == IDLE and "timeout" in self._handlers:
-            await self._handlers["timeout"](self.socket)
-            return not self.socket.destroyed
-        elif self.phase == IDLE:
+    async def _expired(self) -> None:
+        handler = self._handlers.named.get("timeout")
+        fresh = self.requests == 0 and not self._closing()
+        if self._dismissed:
             await self.socket.aclose()
-        return False
-
-    def _notice_silence(self) -> bool:
-        """Silence on the socket, noticed while a handler may be running."""
-        handler = self._handlers.get("timeout")
-        if handler is not None:
-            self._spawn(handler, self.socket)
-        return handler is not None
+        elif self.phase == HEAD or (self.phase == IDLE and fresh):
+            await self._refuse(RequestTimeoutError("Request timeout"))
+        elif handler is None or self._closing():
+            await self.socket.aclose()
+        else:
+            await handler(self.socket)
+            self._told = True
+            if not self.socket.destroyed:
+                await self._serve()
 
     def _finish_messages(self) -> None:
         """The connection is over: whatever was going on is closed."""
         request, response = self.request, self.response
         if request is not None:
-            if not request.closed and (self.phase != DETACHED):
-                self.depart()
+            self.depart("cancelled")
         if self._access is not None:
             self._access.end(self)
         if response is not None:
@@ -469,31 +394,32 @@ class Session:
 
     # --- handing the socket over -----------------------------------------------------------
 
-    def _find_switch(self, head: RequestHead) -> Handler | None:
-        if head.method == "CONNECT":
-            return self._handlers.get("connect")
-        for name in (head.upgrade or "").split(","):
-            handler = self._upgrades.get(name.strip().lower())
-            if handler is not None:
-                return handler
-        return self._upgrades.get("")
-
     async def _switch(self, handler: Handler, request: IncomingMessage) -> None:
         """Give the socket to an upgrade or connect handler; its scope ends with it."""
         self.phase = DETACHED
         self._codec.complete = True
         request.complete = True
-        stream = self.socket_stream()
-        Access.begin(self, request._head)  # type: ignore[arg-type]
+        self.request = None
         try:
-            await handler(request, stream)
+            await handler(request, self.socket_stream())
+            self.outcome = "ok"
         except Exception as error:
-            if error is not self.socket.broken:
-                if self._server.on_error == "raise":
-                    raise
-                logger.exception("the handler of %s %s raised", request.method, request.url)
+            if find_fault(error, self.connection, request) is not None:
+                self.outcome = "client-gone"
+                return
+            self.outcome = "error"
+            if self._server.on_error == "raise":
+                raise
+            logger.exception("the handler of %s %s raised", request.method, request.url)
         finally:
+            self.outcome = self.outcome or "cancelled"
             if self._access is not None:
                 self._access.end(self)
-            self.request = None
             self.socket.destroy()
+
+
+def _skip_body(request: IncomingMessage) -> None:
+    """End a request that announces no body before anybody asks for one."""
+    if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+        request._sent = -1
+        request.destroyed = True

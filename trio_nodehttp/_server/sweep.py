@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Iterable
 from typing import Final
 
-from .session import HANDLER, Session
+from .state import SessionState
 
-# The peer has ended its side, or reset. Where a platform cannot tell the former
-# without reading, only the latter is noticed.
-_GONE: Final[int] = getattr(select, "POLLRDHUP", 0) | select.POLLERR | select.POLLHUP
+_POLLRDHUP: Final[int] = getattr(select, "POLLRDHUP", 0)
+_GONE: Final[int] = _POLLRDHUP | select.POLLERR | select.POLLHUP
 
 
-def find_departed(sessions: Iterable[Session]) -> Iterator[Session]:
-    """Find the sessions whose handler runs since the last sweep, and whose peer has left.
+def find_departed(sessions: Iterable[SessionState], rdhup: int = _POLLRDHUP) -> list[SessionState]:
+    """Find the sessions whose handler runs, and whose peer has left.
 
     Args:
-        sessions: All sessions; those seen at work are marked.
+        sessions: All sessions.
+        rdhup: The event that tells that a peer has ended its side; 0 on platforms that
+            have none, where a peek at the next byte tells.
 
-    Yields:
-        Sessions whose peer has left, once each for a request.
+    Returns:
+        The sessions whose peer has ended its side, or reset.
     """
     poll = select.poll()
-    watched: dict[int, Session] = {}
+    found = []
+    watched: dict[int, SessionState] = {}
     for session in sessions:
-        if session.phase != HANDLER or session.request is None or session.request.aborted:
+        if not session.at_work:
             continue
         descriptor = session.socket.watch_descriptor()
-        if descriptor is not None:
+        if session.peer_left:
+            found.append(session)
+        elif descriptor is not None:
             watched[descriptor] = session
-            poll.register(descriptor, _GONE)
+            poll.register(descriptor, _GONE | (rdhup or select.POLLIN))
     if watched:
-        for descriptor, _ in poll.poll(0):
-            yield watched[descriptor]
+        for descriptor, events in poll.poll(0):
+            if events & _GONE or (not rdhup and _at_end(descriptor)):
+                found.append(watched[descriptor])
+    return found
+
+
+def _at_end(descriptor: int) -> bool:
+    """Say whether a readable socket has nothing more to read."""
+    peeked = socket.socket(fileno=descriptor)
+    try:
+        return not peeked.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
+    finally:
+        peeked.detach()
