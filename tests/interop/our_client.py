@@ -8,19 +8,14 @@
 from __future__ import annotations
 
 import json
-import resource
+import os
 import sys
 from collections.abc import AsyncIterator
 
 import trio
 
 import trio_nodehttp as http
-from tests.interop import handlers
-
-
-def peak() -> int:
-    """Return the peak resident memory so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+from tests.interop import handlers, peers
 
 
 async def send(count: int) -> AsyncIterator[bytes]:
@@ -50,10 +45,14 @@ async def main(url: str, chunks: int) -> None:
     async with http.Agent(keep_alive=True) as agent:
         await upload(url, agent, 16)
         await download(url, agent, 16)
-        before = peak()
+        before = peers.memory_peak(os.getpid())
         sent = await upload(url, agent, chunks)
         received = await download(url, agent, chunks)
-        told = {"sent": sent, "received": received, "growth": peak() - before}
+        told = {
+            "sent": sent,
+            "received": received,
+            "growth": peers.memory_peak(os.getpid()) - before,
+        }
     sys.stdout.write(json.dumps(told) + "\n")
 
 
