@@ -38,8 +38,7 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
         else:
             await destination.aclose()
     except BaseException:
-        await trio.aclose_forcefully(source)
-        await trio.aclose_forcefully(destination)
+        await _cut(source, destination)
         raise
     return copied
 
@@ -82,8 +81,7 @@ async def tunnel(
         # raised here.
         await trio.lowlevel.checkpoint()
     finally:
-        await trio.aclose_forcefully(a)
-        await trio.aclose_forcefully(b)
+        await _cut(a, b)
     return there.copied, back.copied
 
 
@@ -121,3 +119,11 @@ def _half_closeable(stream: trio.abc.SendStream) -> bool:
     return isinstance(stream, trio.abc.HalfCloseableStream) and getattr(
         stream, "half_closeable", True
     )
+
+
+async def _cut(one: trio.abc.AsyncResource, other: trio.abc.AsyncResource) -> None:
+    """Close both at once, also when cancelled."""
+    try:
+        await trio.aclose_forcefully(one)
+    finally:
+        await trio.aclose_forcefully(other)

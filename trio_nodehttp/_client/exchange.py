@@ -96,13 +96,13 @@ class Exchange(Holding):
         if socket.is_readable():
             await _look()
 
-    async def _watched(self, work: Callable[[], Awaitable[None]]) -> BaseException | None:
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> HTTPError | None:
         """Do some work that ends when a response, or the failure of one, is here.
 
         Returns:
             What reading met, or None.
 
-        Raises what the work raises. Nothing is raised inside the nursery, which would
+        Raises what the work, or an observer, raises. Nothing is raised inside the nursery, which would
         wrap it.
         """
         failure: BaseException | None = None
@@ -117,11 +117,14 @@ class Exchange(Holding):
             nursery.cancel_scope.cancel()
         self._upload = None
         heard, self._heard = self._heard, None
-        if isinstance(failure, trio.Cancelled) and (self.response is not None or heard is not None):
+        over = self.response is not None or heard is not None
+        if over and isinstance(failure, trio.Cancelled):
             # It was ours; one from outside is raised here.
             await trio.lowlevel.checkpoint()
         elif failure is not None:
             raise failure
+        if heard is not None and not isinstance(heard, HTTPError):
+            raise heard  # an observer's
         return heard
 
     async def _watch(self) -> None:
@@ -152,7 +155,7 @@ class Exchange(Holding):
             return False
         if self._may_retry() and isinstance(error, SocketHangUpError):
             return True  # `get_response` does it
-        self._give_up(error)
+        return self._give_up(error)
 
     def _finished(self) -> None:
         assert self.timings is not None
@@ -170,10 +173,8 @@ class Exchange(Holding):
             await self.end(body)
             return
         heard = await self._watched(lambda: self._send_pieces(body))
-        if isinstance(heard, HTTPError):
+        if heard is not None:
             await self._after_broken(heard)
-        elif heard is not None:
-            raise heard
 
     async def _send_pieces(self, body: Any) -> None:
         pieces: AsyncIterator[Any] = body.__aiter__()

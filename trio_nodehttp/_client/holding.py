@@ -50,13 +50,13 @@ class Holding(Outset):
         try:
             if self.destroyed:
                 await trio.lowlevel.checkpoint()
-                raise self._gone()
+                raise self._gone()  # noqa: TRY301  # told below
             with trio.CancelScope() as self._scope:
                 self._assign(
                     await self._agent._acquire(self._options, self, self.timings, fresh=fresh)
                 )
             if self._connection is None or self.destroyed:
-                raise self._gone()
+                raise self._gone()  # noqa: TRY301  # told below
         except BaseException as error:
             self._fail(error)
             raise
@@ -187,6 +187,10 @@ class Holding(Outset):
             and not codec.eof,
             hint=head.keep_alive_timeout,
         )
+
+    def _close(self) -> None:
+        self.destroyed = True  # as Node has it, however it ended
+        Outset._close(self)
 
     def _part(self, *, reusable: bool, hint: int | None = None) -> None:
         """Give the connection back. Never awaits."""

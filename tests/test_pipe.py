@@ -1,0 +1,329 @@
+"""Copying one stream into another, and two into each other."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import trio_nodehttp as http
+from tests.wires import read_all, wire
+from trio_nodehttp import pipe, tunnel
+from trio_nodehttp._memory import MemoryStream, memory_pipe
+from trio_nodehttp._transport import Socket
+from trio_nodehttp._upgraded import UpgradedStream
+from trio_nodehttp.testing import Expect, FaultyServer, Send, Stall
+
+
+class MistakeError(Exception):
+    """A stream's own."""
+
+
+class OneWay(trio.abc.SendStream):
+    """A stream without half-close that notes what it is given."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.data = bytearray()
+        self.ended: str | None = None
+        self.error = error
+
+    async def send_all(self, data: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        self.data += data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self.ended = "cut"
+        await trio.lowlevel.checkpoint()
+        self.ended = "closed"
+
+
+async def test_pipe_ends_a_destination_by_its_means() -> None:
+    ours, theirs = memory_pipe()
+    await ours.send_all(b"some bytes")
+    await ours.send_eof()
+    destination = OneWay()
+    assert await pipe(theirs, destination) == 10
+    assert (bytes(destination.data), destination.ended) == (b"some bytes", "closed")
+    assert not theirs.closed, "its other direction may be in use"
+
+
+async def test_pipe_half_closes_where_it_can() -> None:
+    ours, source = memory_pipe()
+    destination, peer = memory_pipe()
+    await ours.send_all(b"some bytes")
+    await ours.send_eof()
+    assert await pipe(source, destination) == 10
+    assert await read_all(peer) == b"some bytes"
+    await peer.send_all(b"answer")
+    assert await destination.receive_some() == b"answer"
+
+
+async def test_pipe_holds_the_source_back(nursery: Any, autojump_clock: Any) -> None:
+    ours, source = memory_pipe(buffer_size=1000)
+    destination, peer = memory_pipe(buffer_size=1000)
+    nursery.start_soon(pipe, source, destination)
+    with trio.move_on_after(1):
+        await ours.send_all(bytes(100_000))
+    assert ours.bytes_sent <= 4000
+    assert await peer.receive_some() == bytes(1000)
+
+
+@pytest.mark.parametrize("error", [trio.BrokenResourceError("gone"), MistakeError("mine")])
+async def test_pipe_whose_destination_breaks(error: Exception) -> None:
+    ours, source = memory_pipe()
+    await ours.send_all(b"x")
+    destination = OneWay(error)
+    with pytest.raises(type(error)) as caught:
+        await pipe(source, destination)
+    assert caught.value is error
+    assert source.closed
+    assert destination.ended == "cut", "nobody may take it for a normal end"
+
+
+async def test_pipe_whose_source_breaks() -> None:
+    ours, source = memory_pipe()
+    ours.reset()
+    destination = OneWay()
+    with pytest.raises(trio.BrokenResourceError):
+        await pipe(source, destination)
+    assert destination.ended == "cut"
+    assert source.closed
+
+
+async def test_pipe_cancelled(autojump_clock: Any) -> None:
+    _, source = memory_pipe()
+    destination = OneWay()
+    with trio.move_on_after(1) as scope:
+        await pipe(source, destination)
+    assert scope.cancelled_caught
+    assert destination.ended == "cut"
+    assert source.closed
+
+
+async def test_pipe_into_a_request_stops_at_its_early_response(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    early = b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"
+    wired = await wire(nursery, "memory", FaultyServer([Expect(b"\r\n\r\n"), Send(early), Stall()]))
+
+    class Endless(trio.abc.ReceiveStream):
+        pulled = 0
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            await trio.sleep(0.01)
+            self.pulled += 1
+            return b"x" * 1000
+
+        async def aclose(self) -> None:
+            raise NotImplementedError
+
+    source = Endless()
+    async with http.request(wired.url, method="POST", agent=wired.agent) as request:
+        await pipe(source, request)
+        assert source.pulled < 10
+        response = await request.get_response()
+        assert response.status_code == 413
+
+
+async def test_pipe_from_broken_source_leaves_a_request_cut(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    received: list[bytes] = []
+
+    async def note(stream: Any) -> None:
+        received.append(await read_all(stream))
+
+    wired = await wire(nursery, "memory", note)
+    ours, source = memory_pipe()
+    await ours.send_all(b"half")
+
+    async def break_soon() -> None:
+        await trio.sleep(1)
+        ours.reset()
+
+    async with http.request(wired.url, method="POST", agent=wired.agent) as request:
+        nursery.start_soon(break_soon)
+        with pytest.raises(trio.BrokenResourceError):
+            await pipe(source, request)
+    await wired.all_ended()
+    assert received[0].endswith(b"\r\n\r\n4\r\nhalf\r\n"), "the last chunk never goes out"
+
+
+# --- tunnel ----------------------------------------------------------------------------
+
+
+class Ends:
+    """A tunnel between two memory streams, seen from its far ends."""
+
+    def __init__(self) -> None:
+        self.left, self.a = memory_pipe()
+        self.right, self.b = memory_pipe()
+        self.counts: tuple[int, int] | None = None
+        self.error: BaseException | None = None
+
+    async def run(self) -> None:
+        try:
+            self.counts = await tunnel(self.a, self.b)
+        except Exception as error:  # noqa: BLE001
+            self.error = error
+
+
+@pytest.fixture
+async def ends(nursery: Any, autojump_clock: Any) -> Ends:
+    made = Ends()
+    nursery.start_soon(made.run)
+    return made
+
+
+async def test_tunnel_passes_an_end_on_and_goes_on(ends: Ends) -> None:
+    await ends.left.send_all(b"question")
+    await ends.left.send_eof()
+    assert await read_all(ends.right) == b"question"
+    await trio.testing.wait_all_tasks_blocked()
+    assert ends.counts is None
+    await ends.right.send_all(b"an answer")
+    assert await ends.left.receive_some() == b"an answer"
+    await ends.right.send_eof()
+    assert await ends.left.receive_some() == b""
+    await trio.testing.wait_all_tasks_blocked()
+    assert ends.counts == (8, 9)
+    assert ends.a.closed
+    assert ends.b.closed
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+async def test_tunnel_whose_side_breaks(ends: Ends, side: str) -> None:
+    await ends.left.send_all(b"question")
+    await ends.right.receive_some()
+    getattr(ends, side).reset()
+    await trio.testing.wait_all_tasks_blocked()
+    assert ends.counts == (8, 0)
+    assert ends.a.closed
+    assert ends.b.closed
+    other = ends.right if side == "left" else ends.left
+    assert await other.receive_some() == b""
+
+
+@pytest.mark.parametrize("way", ["a", "b"])
+@pytest.mark.parametrize("verb", ["send_all", "receive_some", "send_eof"])
+async def test_error_of_a_side_arrives_unchanged(autojump_clock: Any, way: str, verb: str) -> None:
+    mistake = MistakeError("mine")
+
+    class Wrong(trio.abc.HalfCloseableStream):
+        def __init__(self, inner: MemoryStream) -> None:
+            self.inner = inner
+
+        async def _do(self, name: str, *args: object) -> Any:
+            if name == verb:
+                raise mistake
+            return await getattr(self.inner, name)(*args)
+
+        async def send_all(self, data: Any) -> None:
+            await self._do("send_all", data)
+
+        async def receive_some(self, max_bytes: int | None = None) -> Any:
+            return await self._do("receive_some", max_bytes)
+
+        async def send_eof(self) -> None:
+            await self._do("send_eof")
+
+        async def wait_send_all_might_not_block(self) -> None:
+            raise NotImplementedError
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    left, a = memory_pipe()
+    right, b = memory_pipe()
+    for end in (left, right):
+        await end.send_all(b"x")
+        await end.send_eof()
+    sides: list[Any] = [Wrong(a), b] if way == "a" else [a, Wrong(b)]
+    with pytest.raises(MistakeError) as caught:
+        await tunnel(*sides)
+    assert caught.value is mistake
+    assert a.closed
+    assert b.closed
+
+
+async def test_tunnel_cancelled(autojump_clock: Any) -> None:
+    _, a = memory_pipe()
+    _, b = memory_pipe()
+    with trio.move_on_after(1) as scope:
+        try:
+            await tunnel(a, b)
+        except BaseException as error:
+            assert type(error) is trio.Cancelled  # noqa: PT017
+            raise
+    assert scope.cancelled_caught
+    assert a.closed
+    assert b.closed
+
+
+async def test_tunnel_that_cannot_half_close_ends(autojump_clock: Any, nursery: Any) -> None:
+    class Half(UpgradedStream):
+        half_closeable = False
+
+    left, a = memory_pipe()
+    right, b = memory_pipe()
+    told: list[object] = []
+
+    async def run() -> None:
+        told.append(await tunnel(a, Half(Socket(b), b"early")))
+
+    nursery.start_soon(run)
+    assert await left.receive_some() == b"early"
+    await left.send_all(b"question")
+    await left.send_eof()
+    assert await read_all(right) == b"question"
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == [(8, 5)]
+    assert await left.receive_some() == b"", "both are closed"
+
+
+# --- cost ------------------------------------------------------------------------------
+
+
+async def bare(source: Any, destination: Any) -> None:
+    while data := await source.receive_some():
+        await destination.send_all(data)
+    await destination.send_eof()
+
+
+async def cost_of(copy: Any, total: int) -> float:
+    """CPU seconds that a copy through two socket pairs takes."""
+    one, source = (trio.SocketStream(s) for s in trio.socket.socketpair())
+    destination, other = (trio.SocketStream(s) for s in trio.socket.socketpair())
+
+    async def feed() -> None:
+        block = bytes(65536)
+        for _ in range(total // 65536):
+            await one.send_all(block)
+        await one.send_eof()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed)
+        nursery.start_soon(read_all, other)
+        begin = time.process_time()
+        await copy(source, destination)
+    spent = time.process_time() - begin
+    for stream in (one, source, destination, other):
+        await stream.aclose()
+    return spent
+
+
+async def test_cost_beside_a_bare_copy() -> None:
+    ratios = []
+    for _ in range(6):
+        ratios.append(await cost_of(pipe, 4 << 20) / await cost_of(bare, 4 << 20))
+        if min(ratios) <= 1.2:
+            break
+    assert min(ratios) <= 1.2
