@@ -11,6 +11,7 @@ from ._client.agent import Agent as Agent
 from ._client.functions import Get as Get
 from ._client.functions import get as get
 from ._client.functions import global_agent as global_agent
+from ._client.functions import open_upgrade as _open_upgrade
 from ._client.functions import request as request
 from ._client.information import Information as Information
 from ._client.lease import AgentStats as AgentStats
@@ -71,6 +72,18 @@ from ._server.server import Server as Server
 from ._transport import Socket as Socket
 from ._upgraded import Upgraded as Upgraded
 from ._upgraded import UpgradedStream as UpgradedStream
+from ._websocket.accept import AcceptedWebSocket as AcceptedWebSocket
+from ._websocket.accept import accept_websocket as accept_websocket
+from ._websocket.errors import WebSocketClosedError as WebSocketClosedError
+from ._websocket.errors import WebSocketStateError as WebSocketStateError
+from ._websocket.events import CloseEvent as CloseEvent
+from ._websocket.events import ErrorEvent as ErrorEvent
+from ._websocket.events import MessageEvent as MessageEvent
+from ._websocket.events import OpenEvent as OpenEvent
+from ._websocket.websocket import WebSocket as WebSocket
+
+# A browser's WebSocket takes a URL; here it goes through the agent like any request.
+WebSocket.open_connection = staticmethod(_open_upgrade)
 
 max_header_size = _MAX_HEADER_SIZE
 """Bytes of names and values that a head may have (Node: ``http.maxHeaderSize``)."""

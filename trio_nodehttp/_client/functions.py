@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final
 
 from .._incoming import IncomingMessage
+from .._sansio.headers import HeaderValue
+from .._upgraded import Upgraded
 from .agent import Agent, check_agent
 from .request import ClientRequest
 
@@ -84,3 +89,20 @@ def get(url: Any = None, /, **options: Any) -> Get:
     Takes and raises what ``request`` does; the method is GET unless given.
     """
     return Get(request(url, **options))
+
+
+@contextlib.asynccontextmanager
+async def open_upgrade(
+    url: str,
+    *,
+    headers: Mapping[str, HeaderValue],
+    agent: Agent | None,
+    ssl_context: ssl.SSLContext | None,
+) -> AsyncIterator[Upgraded]:
+    """Make an upgrade request, and keep its stream for the length of the block.
+
+    Raises what ``ClientRequest.upgrade`` does. When it is cancelled, no connection
+    is left.
+    """
+    async with request(url, headers=headers, agent=agent, ssl_context=ssl_context) as upgrade:
+        yield await upgrade.upgrade()

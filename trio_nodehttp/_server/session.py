@@ -23,7 +23,13 @@ import math
 
 import trio
 
-from .._errors import HTTPError, ParseError, RequestTimeoutError, SocketHangUpError
+from .._errors import (
+    HTTPError,
+    ParseError,
+    RequestTimeoutError,
+    SocketHangUpError,
+    WebSocketError,
+)
 from .._incoming import IncomingMessage
 from .._sansio.events import RequestHead
 from .._upgraded import UpgradedStream
@@ -276,7 +282,7 @@ class Session(SessionState):
         """Throw away the rest of a body; answers whether its end was found."""
         self.phase = DRAIN
         # A client that was not told to continue may go on with another request instead.
-        unsure = request._head.expect is not None and not response._sent_continue  # type: ignore[union-attr]
+        unsure = request._head.expect == "100-continue" and not response._sent_continue  # type: ignore[union-attr]
         if self.socket.destroyed or unsure:
             return False
         try:
@@ -400,9 +406,15 @@ class Session(SessionState):
         self._codec.complete = True
         request.complete = True
         self.request = None
+        if self.socket.timeout != math.inf:
+            self.socket.set_timeout(None)  # silence is the other protocol's to judge
         try:
             await handler(request, self.socket_stream())
             self.outcome = "ok"
+        except WebSocketError as error:
+            # What a peer can bring about deserves a line, not a traceback.
+            self.outcome = "error"
+            logger.warning("connection %d: %s", self.number, error)
         except Exception as error:
             if find_fault(error, self.connection, request) is not None:
                 self.outcome = "client-gone"
