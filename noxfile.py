@@ -8,7 +8,7 @@ import sys
 import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PEERS = ("ab", "curl", "haproxy", "nghttp", "nginx", "node", "slowhttptest", "wrk")
+PEERS = ("ab", "curl", "h2load", "haproxy", "nginx", "node", "npm", "slowhttptest", "wrk")
 
 
 def runs(python: str) -> bool:
