@@ -286,12 +286,31 @@ class Socket(Observable):
             data = await self._receive(size)
         except _NETWORK_ERRORS as error:
             raise self._broken("read", error) from error
-        count = len(data)
+        self._note_received(len(data))
+        return data if type(data) is bytes else bytes(data)
+
+    def receive_now(self) -> bytes | None:
+        """Receive what is there without waiting.
+
+        Returns:
+            Bytes, ``b""`` when the peer has ended its side; None when nothing is there,
+            or only ``receive`` can tell.
+        """
+        if self._send is None or self.destroyed:
+            return None
+        mark = self.readable_high_water_mark
+        try:
+            data = os.read(self._raw.fileno(), mark * _GROWTH if self._plenty else mark)  # type: ignore[union-attr]
+        except OSError:  # nothing there, or broken: ``receive`` will tell which
+            return None
+        self._note_received(len(data))
+        return data
+
+    def _note_received(self, count: int) -> None:
         self._plenty = count >= self.readable_high_water_mark
         self.bytes_read += count
         if self._timer is not None:
             self._touch()
-        return data if type(data) is bytes else bytes(data)
 
     async def send(self, data: bytes | memoryview) -> None:
         """Send all the bytes.
