@@ -179,10 +179,12 @@ async def listening(server: http.Server, **where: Any) -> AsyncIterator[http.Ser
         raise failure
 
 
-async def dial(server: http.Server) -> Client:
+@asynccontextmanager
+async def dialled(server: http.Server) -> AsyncIterator[Client]:
     """Connect to a server on a real socket."""
     assert isinstance(server.address, tuple)
-    return Client(await trio.open_tcp_stream(*server.address))
+    async with await trio.open_tcp_stream(*server.address) as stream:
+        yield Client(stream)
 
 
 async def echo(request: http.IncomingMessage, response: http.ServerResponse) -> None:

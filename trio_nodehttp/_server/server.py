@@ -66,7 +66,8 @@ class Server(ServerOptions, Answering):
     Attributes:
         address: ``(host, port)`` of the first listener, or the path of a Unix socket;
             None before the server listened.
-        url: Such as ``"http://127.0.0.1:8000"``; None where ``address`` is no pair.
+        url: Such as ``"http://127.0.0.1:8000"``; empty before it listened, and for a Unix
+            socket.
         listening: Connections are accepted.
         draining: A ``trio.Event``, set once ``drain`` or ``close`` was called.
     """
@@ -91,7 +92,7 @@ class Server(ServerOptions, Answering):
         self.draining = trio.Event()
         self.listening = False
         self.address: tuple[str, int] | str | None = None
-        self.url: str | None = None
+        self.url = ""
         if request_listener is not None:
             self.on("request", request_listener)
 
