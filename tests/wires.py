@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -126,16 +128,22 @@ class _CancelAt(trio.abc.Instrument):
         self.task = trio.lowlevel.current_task()
         self.left = count
         self.scope = scope
+        self.since = math.inf
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         if task is self.task:
             self.left -= 1
             if not self.left:
+                self.since = time.perf_counter()
                 self.scope.cancel()
 
 
-async def cancel_at(count: int, operation: Callable[[], Awaitable[object]]) -> bool:
-    """Run an operation, cancelled at its nth checkpoint; False if it has fewer."""
+async def cancel_at(count: int, operation: Callable[[], Awaitable[object]]) -> float | None:
+    """Run an operation, cancelled at its nth checkpoint.
+
+    Returns:
+        The seconds that it took from there to its end; None if it has fewer.
+    """
     with trio.CancelScope() as scope:
         instrument = _CancelAt(count, scope)
         trio.lowlevel.add_instrument(instrument)
@@ -143,4 +151,4 @@ async def cancel_at(count: int, operation: Callable[[], Awaitable[object]]) -> b
             await operation()
         finally:
             trio.lowlevel.remove_instrument(instrument)
-    return instrument.left <= 0
+    return max(0.0, time.perf_counter() - instrument.since) if instrument.left <= 0 else None

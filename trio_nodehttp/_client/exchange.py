@@ -102,8 +102,8 @@ class Exchange(Holding):
         Returns:
             What reading met, or None.
 
-        Raises what the work, or an observer, raises. Nothing is raised inside the nursery, which would
-        wrap it.
+        Raises what the work, or an observer, raises; never inside the nursery, which
+        would wrap it.
         """
         failure: BaseException | None = None
         self._heard = None

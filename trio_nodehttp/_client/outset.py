@@ -108,6 +108,21 @@ class Outset(OutgoingMessage):
         shape = Shape(default_chunked=self.method not in _BODYLESS, keep_alive=persistent)
         OutgoingMessage.__init__(self, shape)
         self._body = options.get("body")
+        self._reset()
+        self._timeout: float | None = options.get("timeout")
+        self.max_header_size: int = options.get("max_header_size") or MAX_HEADER_SIZE
+        self.max_headers_count: int | None = options.get("max_headers_count", 2000)
+        retry = options.get("retry_stale")
+        self.retry_stale: bool = agent.retry_stale if retry is None else retry
+        if options.get("unique_headers") is not None:
+            self.unique_headers = {name.lower() for name in options["unique_headers"]}
+        if options.get("join_duplicate_headers"):
+            self.__dict__["_join"] = True
+        auth = options.get("auth") or (target.auth if target else None)
+        self._default_headers(options, auth, None if bare else usual_port)
+
+    def _reset(self) -> None:
+        """Nothing has been sent, nothing has come."""
         self._connection: PooledConnection | None = None
         self._arrived: trio.Event | None = None  # set when the task that reads has read
         self._scope: trio.CancelScope | None = None  # around acquiring a socket
@@ -122,23 +137,12 @@ class Outset(OutgoingMessage):
         self._seen = 0
         self._wanted = False  # somebody asked for the raw stream
         self._stream: UpgradedStream | None = None
-        self._timeout: float | None = options.get("timeout")
         self.aborted = False
         self.attempts = 1
         self.informational: list[Information] = []
-        self.max_header_size: int = options.get("max_header_size") or MAX_HEADER_SIZE
-        self.max_headers_count: int | None = options.get("max_headers_count", 2000)
         self.response: IncomingMessage | None = None
-        retry = options.get("retry_stale")
-        self.retry_stale: bool = agent.retry_stale if retry is None else retry
         self.reused_socket = False
         self.timings: Timings | None = None
-        if options.get("unique_headers") is not None:
-            self.unique_headers = {name.lower() for name in options["unique_headers"]}
-        if options.get("join_duplicate_headers"):
-            self.__dict__["_join"] = True
-        auth = options.get("auth") or (target.auth if target else None)
-        self._default_headers(options, auth, None if bare else usual_port)
 
     def _default_headers(
         self, options: Mapping[str, Any], auth: str | None, usual_port: int | None
@@ -179,7 +183,8 @@ class Outset(OutgoingMessage):
             return
         shape = self._shape
         if body:
-            shape.default_chunked = True
+            # What goes with a CONNECT belongs to the tunnel (RFC 9110 section 9.3.6).
+            shape.default_chunked = self.method != "CONNECT"
         elif not shape.default_chunked:
             stored = self._headers or {}
             shape.has_body = "content-length" in stored or "transfer-encoding" in stored
