@@ -434,8 +434,11 @@ class Socket(Observable):
             # Such a stream can only be closed in a task.
             trio.lowlevel.spawn_system_task(_forceful_close, self.stream)
 
-    async def aclose(self) -> None:
+    async def aclose(self, error: BaseException | None = None) -> None:
         """Close politely: over TLS the close is announced, and no answer awaited.
+
+        Args:
+            error: Why; kept and told as by ``destroy``.
 
         Takes at most 0.1 s; a cancelled call closes at once.
         """
@@ -446,7 +449,7 @@ class Socket(Observable):
         except _NETWORK_ERRORS:
             _logger.debug("closing TLS on a dead connection", exc_info=True)
         finally:
-            self.destroy()
+            self.destroy(error)
         await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:

@@ -74,14 +74,14 @@ async def send_refusal(connection: Connection, error: HTTPError) -> None:
     line = _REFUSALS.get(error.code, _BAD_REQUEST)
     with trio.move_on_after(_LINGER):
         await connection.socket.send(b"HTTP/1.1 " + line + b"\r\nConnection: close\r\n\r\n")
-        await close_politely(connection)
+        await close_politely(connection, error)
 
 
-async def close_politely(connection: Connection) -> None:
+async def close_politely(connection: Connection, error: HTTPError | None = None) -> None:
     """Close so that the peer reads what we sent last (RFC 9112 section 9.6)."""
     codec, socket = connection.codec, connection.socket
     if codec.eof or (codec.complete and not codec.buffered and not socket.is_readable()):
-        await socket.aclose()
+        await socket.aclose(error)
         return
     # Closing with bytes unread would reset the connection under our last answer.
     with trio.move_on_after(_LINGER):
@@ -92,7 +92,7 @@ async def close_politely(connection: Connection) -> None:
                 budget -= len(data)
         except SocketHangUpError:
             pass
-    await socket.aclose()
+    await socket.aclose(error)
 
 
 async def answer_no_host(_: IncomingMessage, response: ServerResponse) -> None:

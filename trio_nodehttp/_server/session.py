@@ -363,7 +363,7 @@ class Session(SessionState):
         except Exception:  # noqa: BLE001 - logged
             logger.exception("the client_error handler raised")
         if self.socket.bytes_written > before and not self.socket.destroyed:
-            await close_politely(self.connection)
+            await close_politely(self.connection, error)
 
     def socket_stream(self) -> UpgradedStream:
         """Make the stream that a handler of raw bytes is given."""
