@@ -48,9 +48,16 @@ class Progress:
         if step is not None and read - self._mark >= step:
             self._mark = read
             self._at = trio.current_time()
+        socket = self._connection.socket
+        await trio.lowlevel.checkpoint_if_cancelled()
+        data = socket.receive_now()
+        if data is not None:
+            # What is there needs no limit; a scope would double the cost.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return data
         limit = options.request_timeout or math.inf
         with trio.move_on_at(self._at + limit):
-            return await self._connection.socket.receive()
+            return await socket.receive()
         error = RequestTimeoutError(f"the body made no progress for {limit} s")
         self._connection.fault = error
         raise error
