@@ -39,6 +39,10 @@ class Exchange(Holding):
 
     __slots__ = ()
 
+    # Another task reads while we send, and wants the rest of the body sent also behind
+    # the head of the response: a proxy must not cut a request short.
+    _duplex = False
+
     # --- sending ---------------------------------------------------------------------------
 
     def _check_writable(self) -> None:
@@ -47,7 +51,7 @@ class Exchange(Holding):
             Holding._check_writable(self)
 
     async def _transmit(self, data: bytes) -> bool:
-        if self.response is not None:
+        if self.response is not None and (self._connection is None or not self._duplex):
             self._closes = True
             await trio.lowlevel.checkpoint()
             return False
@@ -60,9 +64,8 @@ class Exchange(Holding):
         self._replay = data if not self._begun and (last or not self._body_sent) else None
         self._begun = True
         try:
-            if self._upload is not None or (
-                last and socket._raw is not None and len(data) + self._body_sent <= _SURE_TO_FIT
-            ):
+            fits = last and socket._raw is not None and len(data) + self._body_sent <= _SURE_TO_FIT
+            if fits or self._duplex or self._upload is not None:
                 await socket.send(data)
                 return True
             return await self._send_watched(socket, data)
@@ -191,12 +194,16 @@ class Exchange(Holding):
 
     async def _wait_for_response(self) -> None:
         while self.response is None:
-            try:
-                await self._read_head()
-            except SocketHangUpError as error:
-                if not self._may_retry():
-                    self._give_up(error)
-                await self._retry()
+            await self._hear()
+
+    async def _hear(self) -> None:
+        """Read one head, informational or final, also on a second connection."""
+        try:
+            await self._read_head()
+        except SocketHangUpError as error:
+            if not self._may_retry():
+                self._give_up(error)
+            await self._retry()
 
     def _may_retry(self) -> bool:
         return (

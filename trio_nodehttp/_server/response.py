@@ -212,7 +212,8 @@ class ServerResponse(OutgoingMessage):
         text = "".join(f"{name}: {value}\r\n" for name, value in lines)
         # HTTP/1.0 knows no such responses, and they may not be sent there.
         known = status and self.req._head.minor == 1
-        line = f"{_STATUS_LINES[status]}{text}\r\n" if known else ""
+        start = _STATUS_LINES.get(status, f"HTTP/1.1 {status} unknown\r\n")
+        line = f"{start}{text}\r\n" if known else ""
         await self._pass_on(line.encode("latin-1"))
 
     # --- the end -------------------------------------------------------------------
