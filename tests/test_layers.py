@@ -16,40 +16,46 @@ PACKAGE = ROOT / "trio_nodehttp"
 TABLE = """
     _errors                 _sansio   _server   _client   _websocket
 
-    _sansio.status          _sansio.headers
-    _sansio.destination     _sansio.events
-    _sansio.framing
-    _sansio.codec           _sansio.pool
+    _sansio.status          _sansio.headers         _sansio.destination
+    _sansio.events          _sansio.framing         _sansio.pool
+    _sansio.codec           _sansio.hops
     _sansio.codec_h11
 
-    _timeouts               _observers          _pipe
-    _transport              _memory
-    _upgraded               _faulty
-    _connection
+    _timeouts               _observers              _encodings
+    _checks                 _pipe                   _memory
+    _transport              _fields                 _faulty
+    _upgraded               _connection
+    _received
     _incoming               _outgoing
 
-    _server.response        _client.options
+    _server.response        _client.timings
+    _server.answers         _client.information
+    _server.options         _client.options
     _server.access          _client.dial
-    _server.options         _client.proxy
-    _server.session         _client.agent
-    _server.server
+    _server.handlers        _client.lease
+    _server.listeners       _client.idle
+    _server.progress        _client.overrides
+    _server.state           _client.keeper
+    _server.sweep           _client.agent
+    _server.session         _client.target
+    _server.server          _client.outset
+    _server.serve           _client.holding
+                            _client.exchange
                             _client.request
                             _client.functions
 
-    _websocket.deflate      _websocket.events   _websocket.errors
-    _websocket.protocol     _websocket.handshake
-    _websocket.session
-    _websocket.websocket    _websocket.accept
+    _websocket.deflate      _websocket.events       _websocket.errors
+    _websocket.protocol     _websocket.handshake    _websocket.options
+    _websocket.session      _websocket.opening
+    _websocket.websocket
+    _websocket.accept
 
+    _forward
     testing
     pytest_plugin
     __init__
 """
-ROWS = {
-    module: number
-    for number, line in enumerate(TABLE.splitlines())
-    for module in line.split()
-}
+ROWS = {module: number for number, line in enumerate(TABLE.splitlines()) for module in line.split()}
 SIDES = ("_server", "_client")
 NO_IO = ("trio", "socket", "ssl", "time")
 MAX_LINES = 500
