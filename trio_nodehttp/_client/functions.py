@@ -13,6 +13,7 @@ from .._sansio.headers import HeaderValue
 from .._upgraded import Upgraded
 from .agent import Agent, check_agent
 from .request import ClientRequest
+from .target import read_mapping
 
 global_agent: Final = Agent(keep_alive=True, timeout=5.0)
 """The agent of requests that name none (Node: ``http.globalAgent``)."""
@@ -23,7 +24,8 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
 
     Args:
         url: The URL: text, or taken apart by ``urllib.parse``; or a mapping of
-            options. Options override what it says.
+            options, whose other entries count for nothing. Options override what it
+            says.
         options: The options of Node's ``http.request`` in snake_case, among them
             ``agent``, ``auth``, ``headers`` (a mapping, or pairs, which then are
             sent as they are), ``host``, ``method``, ``path``, ``port``,
@@ -40,6 +42,8 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
         InvalidArgTypeError: An option has the wrong type; the message names it.
         InvalidArgValueError: An option has a wrong value; the message names it.
     """
+    if isinstance(url, Mapping):
+        url, options = None, {**read_mapping(url), **options}
     agent = options.get("agent")
     if agent is None:
         agent = global_agent if options.get("create_connection") is None else Agent()

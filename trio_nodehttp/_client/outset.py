@@ -25,7 +25,7 @@ from .._upgraded import UpgradedStream
 from .agent import Agent
 from .information import Information
 from .lease import PooledConnection
-from .target import check_options, connect_options, default_port, read_mapping, read_url
+from .target import check_options, connect_options, default_port, read_url
 from .timings import Timings
 
 _BODYLESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -84,10 +84,6 @@ class Outset(OutgoingMessage):
 
     def __init__(self, url: Any, agent: Agent, options: Mapping[str, Any]) -> None:
         check_options(options)
-        if isinstance(url, Mapping):
-            options = {**read_mapping(url), **options}
-            check_options(options)
-            url = None
         target = None if url is None else read_url(url)
         bare = options.get("agent") is None and options.get("create_connection") is not None
         self._agent = agent
