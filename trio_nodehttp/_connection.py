@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import trio
+
 from ._errors import AbortedError, HTTPError, ParseError, SocketHangUpError
 from ._sansio.codec import Codec
 from ._sansio.events import ResponseHead
@@ -24,7 +26,7 @@ class Connection:
         receive_body: How body bytes are received; the owner may set a limit there.
     """
 
-    __slots__ = ("body_bytes", "codec", "fault", "receive_body", "socket")
+    __slots__ = ("_receiving", "body_bytes", "codec", "fault", "receive_body", "socket")
 
     def __init__(self, socket: Socket, codec: Codec) -> None:
         self.socket = socket
@@ -32,6 +34,7 @@ class Connection:
         self.body_bytes = 0
         self.fault: HTTPError | None = None
         self.receive_body: Callable[[], Awaitable[bytes]] = socket.receive
+        self._receiving = False
 
     async def read_response(self, method: str) -> ResponseHead:
         """Read the next response head, which may be an informational one.
@@ -63,6 +66,8 @@ class Connection:
         Raises:
             AbortedError: The connection ended before the body did.
             ParseError: The framing is wrong.
+            SocketHangUpError: The connection broke.
+            trio.BusyResourceError: Another task is reading it.
 
         A cancelled call has read nothing.
         """
@@ -79,7 +84,13 @@ class Connection:
             if data is not None:
                 self.body_bytes += len(data)
                 return data
-            codec.feed(await self.receive_body())
+            if self._receiving:
+                raise trio.BusyResourceError("another task is reading this message")
+            self._receiving = True
+            try:
+                codec.feed(await self.receive_body())
+            finally:
+                self._receiving = False
 
     def __repr__(self) -> str:
         return f"<Connection {self.socket!r} buffered={self.codec.buffered}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ._errors import HeadersSentError, InvalidArgTypeError
 from ._observers import Observable
@@ -78,6 +78,8 @@ class OutgoingFields(Observable):
         else:
             first_name, old = headers[key]
             headers[key] = (first_name, _as_list(old) + _as_list(added))
+        if key in REMOVABLE:
+            self._shape.removed &= ~REMOVABLE[key]
         return self
 
     def set_headers(self: Self, headers: Mapping[str, HeaderValue]) -> Self:
@@ -102,8 +104,13 @@ class OutgoingFields(Observable):
         return self
 
     def get_header(self, name: str) -> str | list[str] | None:
-        """Give a header that was set, in any case of its name; None if there is none."""
-        return self._stored(name)[1]
+        """Give a header that was set, in any case of its name; None if there is none.
+
+        Raises:
+            InvalidArgTypeError: ``name`` is no string.
+        """
+        value = self._stored(name)[1]
+        return [*value] if isinstance(value, list) else value
 
     def _stored(self, name: str) -> tuple[str, str | list[str] | None]:
         if not isinstance(name, str):
@@ -112,7 +119,8 @@ class OutgoingFields(Observable):
 
     def get_headers(self) -> dict[str, str | list[str]]:
         """Give the headers that were set: lower-case names to values, a copy."""
-        return {key: value for key, (_, value) in (self._headers or {}).items()}
+        stored = (self._headers or {}).items()
+        return {key: [*value] if isinstance(value, list) else value for key, (_, value) in stored}
 
     def get_header_names(self) -> list[str]:
         """Give the names that were set, in lower case and in order."""
@@ -123,7 +131,7 @@ class OutgoingFields(Observable):
         return [name for name, _ in (self._headers or {}).values()]
 
     def has_header(self, name: str) -> bool:
-        """Say whether a header was set, in any case of its name."""
+        """Say whether a header was set, in any case of its name; errors as ``get_header``."""
         return self._stored(name)[1] is not None
 
     def remove_header(self, name: str) -> None:
@@ -131,6 +139,7 @@ class OutgoingFields(Observable):
 
         Raises:
             HeadersSentError: The head has left.
+            InvalidArgTypeError: ``name`` is no string.
         """
         if not isinstance(name, str):
             raise InvalidArgTypeError(f"name must be a string, not {type(name).__name__}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from collections.abc import Callable
@@ -11,10 +10,11 @@ from typing import Any, Final
 import trio
 
 from ._connection import Connection
+from ._encodings import Decoder, find_decoder
 from ._errors import AbortedError, HTTPError, InvalidArgValueError, SocketHangUpError
 from ._received import ReceivedHead
 from ._sansio.events import RequestHead, ResponseHead
-from ._transport import Socket
+from ._transport import HIGH_WATER_MARK, Socket
 
 _NOTHING: Final = b""
 
@@ -77,7 +77,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         self._join = join_duplicate_headers
         self._observers = None
         self._headers = None
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._decoder: Decoder | None = None
         self._disconnected: trio.Event | None = None
         self._read_started = False
         self._sent = 0
@@ -96,6 +96,12 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
     def readable(self) -> bool:
         """There may be more to read."""
         return not (self._ended or self.destroyed)
+
+    @property
+    def readable_high_water_mark(self) -> int:
+        """Bytes that are read ahead of you, more or less (Node: ``readableHighWaterMark``)."""
+        socket: Socket | None = self.socket
+        return HIGH_WATER_MARK if socket is None else socket.readable_high_water_mark
 
     @property
     def disconnected(self) -> trio.Event:
@@ -126,26 +132,19 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
             ParseError: The framing is wrong (RFC 9112 section 7).
             SocketTimeoutError: The peer was silent for too long.
             trio.ClosedResourceError: ``aclose`` was called before the end.
+            trio.BusyResourceError: Another task is reading this message.
             InvalidArgValueError: ``max_bytes`` is less than 1.
 
         A cancelled call has read nothing and can be repeated.
         """
         if max_bytes is not None and max_bytes < 1:
             raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
-        before = self._received
+        socket = None if self._connection is None else self._connection.socket
+        before = 0 if socket is None else socket.bytes_read
         data = await self._pull(max_bytes)
-        if self._received == before:
-            # It came from memory, or was nothing: still a checkpoint. What was read is
-            # handed out, so the cancellation waits for the next call.
-            if data:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-            else:
-                await trio.lowlevel.checkpoint()
+        if socket is None or socket.bytes_read == before:
+            await _checkpoint_with(data)
         return data
-
-    @property
-    def _received(self) -> int:
-        return -1 if self._connection is None else self._connection.socket.bytes_read
 
     async def _pull(self, max_bytes: int | None) -> bytes:
         if self._ended:
@@ -161,25 +160,33 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         self._read_started = True
         try:
             data = await connection.read_body(max_bytes)
-        except AbortedError as error:
-            self._abort(error)
-            raise
-        except BaseException as error:
-            if self.destroyed and isinstance(error, Exception):
-                raise self._unreadable() from error
-            if self.on_aborted is not None and isinstance(error, HTTPError):
-                # A client's response is over with its connection, whatever broke that.
-                hang_up = isinstance(error, SocketHangUpError)
-                failed = AbortedError("aborted") if hang_up else error
-                self._abort(failed)
-                if hang_up:
-                    raise failed from error
-            raise
+        except Exception as error:
+            failed = self._failed(error)
+            if failed is error:
+                raise
+            raise failed from error
         if not data:
             return self._end()
+        if connection.codec.complete:
+            self.complete = True
         if self._observers is not None:
             self._emit("data", data)
         return data
+
+    def _failed(self, error: Exception) -> BaseException:
+        """Tell what the caller of a read gets that met this error."""
+        if isinstance(error, AbortedError):
+            self._abort(error)
+        elif self.destroyed:
+            return self._unreadable()
+        elif isinstance(error, SocketHangUpError):
+            failed = AbortedError("aborted")
+            self._abort(failed)
+            return failed
+        elif self.on_aborted is not None and isinstance(error, HTTPError):
+            # A client's response is over with its connection, whatever broke that.
+            self._abort(error)
+        return error
 
     def _unreadable(self) -> BaseException:
         if self.errored is not None:
@@ -247,7 +254,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         """
         if max_bytes is not None and max_bytes < 1:
             raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
-        before = self._received
+        socket = None if self._connection is None else self._connection.socket
+        before = 0 if socket is None else socket.bytes_read
         limit = math.inf if max_bytes is None else max_bytes
         data = await self._pull(max_bytes)
         if data:
@@ -260,8 +268,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
                 parts.append(data)
                 size += len(data)
             data = parts[0] if len(parts) == 1 else b"".join(parts)
-        if self._received == before:
-            await trio.lowlevel.checkpoint()
+        if socket is None or socket.bytes_read == before:
+            await _checkpoint_with(data)
         return data
 
     async def text(self, encoding: str | None = None) -> str:
@@ -269,7 +277,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
 
         Args:
             encoding: How to decode; by default what ``set_encoding`` said, else the
-                charset of Content-Type, else UTF-8.
+                charset of Content-Type if it is known, else UTF-8.
 
         Raises:
             InvalidArgValueError: There is no such encoding.
@@ -277,9 +285,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
 
         Raises and leaves behind otherwise what ``read`` does, also when cancelled.
         """
-        name = encoding or self._charset()
-        _find_codec(name)
-        return (await self.read()).decode(name)
+        decoder = find_decoder(encoding) if encoding is not None else self._announced_decoder()
+        return decoder.decode(await self.read(), True)
 
     async def json(self) -> Any:
         """Read the body to its end as JSON, in UTF-8, UTF-16 or UTF-32.
@@ -299,23 +306,33 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         while await self.receive_some():
             pass
 
-    def _charset(self) -> str:
+    def _announced_decoder(self) -> Decoder:
         kept: str | None = self.__dict__.get("_encoding")
         if kept is not None:
-            return kept
+            return find_decoder(kept)
         for part in self.headers.get("content-type", "").split(";")[1:]:
             key, _, value = part.partition("=")
             if key.strip().lower() == "charset":
-                return value.strip().strip('"') or "utf-8"
-        return "utf-8"
+                try:
+                    return find_decoder(value.strip().strip('"'))
+                except InvalidArgValueError:
+                    break  # what the peer made up is no error of the caller's
+        return find_decoder("utf-8")
 
     def set_encoding(self, encoding: str) -> IncomingMessage:
         """Make iteration give text, decoded as it comes (Node: ``setEncoding``).
 
+        Args:
+            encoding: Such as ``utf-8``; or ``hex``, ``base64`` or ``base64url``, in
+                which the bytes are shown. What does not fit becomes U+FFFD.
+
+        Returns:
+            This message.
+
         Raises:
             InvalidArgValueError: There is no such encoding.
         """
-        self._decoder = _find_codec(encoding).incrementaldecoder("replace")
+        self._decoder = find_decoder(encoding, "replace")
         self.__dict__["_encoding"] = encoding
         return self
 
@@ -333,7 +350,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
                 if data:
                     return data
                 raise StopAsyncIteration
-            text = self._decoder.decode(data, final=not data)
+            text = self._decoder.decode(data, not data)
             if text:
                 return text
             if not data:
@@ -381,6 +398,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         """
         if self.destroyed:
             return self
+        if self.complete and self._read_started and not self._ended and error is None:
+            self._end()  # only nothing was left to read
         self.destroyed = True
         if error is not None:
             self.errored = error
@@ -435,14 +454,18 @@ class _CancelOnDisconnect:
             self._scope.cancel()
         return self._scope
 
-    async def __aexit__(self, *exc_info: Any) -> bool:
+    async def __aexit__(self, *exc_info: object) -> bool:
         """Leave; swallows the cancellation that the departure caused."""
         self._message.off("aborted", self._scope.cancel)
-        return bool(self._scope.__exit__(*exc_info))
+        return bool(self._scope.__exit__(*exc_info))  # type: ignore[arg-type]
 
 
-def _find_codec(encoding: str) -> codecs.CodecInfo:
-    try:
-        return codecs.lookup(encoding)
-    except (LookupError, TypeError) as error:
-        raise InvalidArgValueError(f"encoding is not known: {encoding!r}") from error
+async def _checkpoint_with(data: bytes) -> None:
+    """Pass a checkpoint where none was: data came from memory, or there was none.
+
+    What was read is handed out, so a cancellation waits for the next call.
+    """
+    if data:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+    else:
+        await trio.lowlevel.checkpoint()

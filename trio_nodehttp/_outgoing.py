@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -10,11 +9,11 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from ._encodings import to_bytes
 from ._errors import (
     BodyNotAllowedError,
     ContentLengthMismatchError,
-    InvalidArgTypeError,
-    InvalidArgValueError,
+    HTTPError,
     StreamDestroyedError,
     TrailerInvalidError,
     WriteAfterEndError,
@@ -26,16 +25,17 @@ from ._transport import HIGH_WATER_MARK, Socket
 Self = TypeVar("Self", bound="OutgoingMessage")
 
 _NO_BYTES: Final = b""
-_date_cache: tuple[int, str] = (0, "")
+_dates: Final[dict[int, str]] = {}  # the current second's, once it was asked for
 
 
 def http_date() -> str:
     """Write the current time as a Date header has it (RFC 9110 section 5.6.7)."""
-    global _date_cache
     now = int(time.time())
-    if _date_cache[0] != now:
-        _date_cache = (now, formatdate(now, usegmt=True))
-    return _date_cache[1]
+    date = _dates.get(now)
+    if date is None:
+        _dates.clear()
+        date = _dates[now] = formatdate(now, usegmt=True)
+    return date
 
 
 class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
@@ -104,10 +104,21 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         raise NotImplementedError
 
     async def _transmit(self, data: bytes) -> bool:
-        """Send bytes below; False when they are no longer wanted."""
-        if self._socket is None:
-            raise StreamDestroyedError("this message has no socket")
-        await self._socket.send(data)
+        """Send bytes below; False when they are no longer wanted, or pile up."""
+        socket = self._socket
+        if socket is None:
+            # They wait for the socket, like those behind a cork.
+            self._held = [data]
+            await trio.lowlevel.checkpoint()
+            return len(data) < HIGH_WATER_MARK
+        try:
+            await socket.send(data)
+        except trio.BusyResourceError:
+            raise
+        except BaseException as error:
+            # A part may have left: more behind it would be taken for something else.
+            self.destroy(error if isinstance(error, HTTPError) else None)
+            raise
         return True
 
     def _finished(self) -> None:
@@ -135,20 +146,23 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
 
         Returns:
             True; on the client False once the final response is here, and then the
-            rest need not be sent.
+            rest need not be sent. Without a socket the bytes are kept, and False says
+            that they are as many as ``writable_high_water_mark``.
 
         Raises:
             InvalidArgTypeError: ``chunk`` is neither bytes nor text; the message is
                 as it was.
+            InvalidArgValueError: There is no such encoding, or ``chunk`` does not fit.
             WriteAfterEndError: ``end`` was called before.
             StreamDestroyedError: The message was destroyed.
             BodyNotAllowedError: This message has no body, and
                 ``reject_non_standard_body_writes`` is set.
             ContentLengthMismatchError: More than declared, and
                 ``strict_content_length`` is set.
-            SocketHangUpError: The peer has gone.
+            SocketHangUpError: The peer has gone; the message is destroyed.
+            trio.BusyResourceError: Another task is writing this message.
 
-        A cancelled call may have sent a part: the message can only be destroyed.
+        A cancelled call may have sent a part: the message is destroyed.
         """
         data = to_bytes("chunk", chunk, encoding)
         self._check_writable()
@@ -213,20 +227,18 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
             encoding: How text is encoded.
 
         Returns:
-            This message. Ending it once more without a chunk does nothing.
+            This message. Ending it once more without a chunk does nothing, but send
+            what was kept when it had no socket.
 
         Raises:
             WriteAfterEndError: A chunk is given, and ``end`` was called before.
 
         Raises otherwise what ``write`` does. A cancelled call may have sent a part:
-        the connection is closed behind it.
+        the message is destroyed.
         """
         data = _NO_BYTES if chunk is None else to_bytes("chunk", chunk, encoding)
         if self.writable_ended or self.destroyed:
-            if data and self.writable_ended and not self.destroyed:
-                raise WriteAfterEndError("write after end")
-            await trio.lowlevel.checkpoint()
-            return self
+            return await self._end_again(data)
         shape = self._shape
         if not self._rendered:
             if shape.length is None:
@@ -244,10 +256,25 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         if self._observers is not None:
             self._emit("prefinish")
         await self._pass_on(framed)
+        if self._held is None:
+            self._finish()
+        return self
+
+    def _finish(self) -> None:
         self.writable_finished = True
         if self._observers is not None:
             self._emit("finish")
         self._finished()
+
+    async def _end_again(self: Self, data: bytes) -> Self:
+        if data and not self.destroyed:
+            raise WriteAfterEndError("write after end")
+        if self._held is None or self.destroyed:
+            await trio.lowlevel.checkpoint()
+            return self
+        await self._pass_on(_NO_BYTES)
+        if self._held is None:
+            self._finish()
         return self
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -286,11 +313,14 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
     async def flush_headers(self) -> None:
         """Send the head now, before any body. A second time does nothing.
 
-        A cancelled call may have sent a part: the message can only be destroyed.
+        A cancelled call may have sent a part: the message is destroyed.
 
         Raises:
+            StreamDestroyedError: The message was destroyed.
             SocketHangUpError: The peer has gone.
         """
+        if self.destroyed:
+            raise StreamDestroyedError("Cannot call flush_headers after a stream was destroyed")
         self._settle_head()
         await self._pass_on(_NO_BYTES)
 
@@ -396,32 +426,3 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
             if self._socket is not None and self._socket.watchers:
                 self._forget_silence(self._socket)
             self._emit("close")
-
-
-def to_bytes(name: str, chunk: object, encoding: str = "utf-8") -> bytes:
-    """Turn a caller's chunk into bytes.
-
-    Raises:
-        InvalidArgTypeError: It is neither bytes nor text.
-        InvalidArgValueError: The encoding is not known, or does not fit the text.
-    """
-    if type(chunk) is bytes:
-        return chunk
-    if isinstance(chunk, str):
-        try:
-            if encoding == "utf-8":
-                return chunk.encode()
-            return _encode(chunk, encoding.lower())
-        except (LookupError, ValueError, AttributeError) as error:
-            raise InvalidArgValueError(f"encoding {encoding!r} does not fit: {error}") from error
-    if isinstance(chunk, (bytes, bytearray, memoryview)):
-        return bytes(chunk)
-    raise InvalidArgTypeError(f"{name} must be bytes or str, not {type(chunk).__name__}")
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding == "hex":
-        return bytes.fromhex(text)
-    if encoding in ("base64", "base64url"):
-        return base64.b64decode(text, altchars=b"-_" if encoding == "base64url" else None)
-    return text.encode("latin-1" if encoding in ("binary", "latin1") else encoding)

@@ -97,12 +97,11 @@ class ReceivedHead(Observable):
 
     @property
     def socket(self) -> Socket:
-        """The socket that it came on."""
+        """The socket that it came on; None for a message made by hand without one."""
         assigned: Socket | None = self.__dict__.get("_socket")
-        if assigned is not None:
-            return assigned
-        assert self._connection is not None
-        return self._connection.socket
+        if assigned is None and self._connection is not None:
+            return self._connection.socket
+        return assigned  # type: ignore[return-value]  # whoever made it knows
 
     @socket.setter
     def socket(self, socket: Socket) -> None:

@@ -13,6 +13,7 @@ import trio
 from ._errors import InvalidArgTypeError, OutOfRangeError
 
 _logger = logging.getLogger("trio_nodehttp")
+_GARBAGE: Final = 64
 _current: Final = trio.lowlevel.RunVar[list["_Timers"]]("trio_nodehttp timers")
 
 
@@ -86,8 +87,12 @@ class _Timers:
         timer = Timer(fn, self)
         self._serial += 1
         self.live += 1
+        if len(self._heap) > 2 * self.live + _GARBAGE:
+            # Cancelled timers would wait for their time, however far that is.
+            self._heap = [entry for entry in self._heap if entry[2].pending]
+            heapq.heapify(self._heap)
         heapq.heappush(self._heap, (deadline, self._serial, timer))
-        if self._scope.deadline > deadline:
+        if deadline < self._scope.deadline:  # noqa: PLR1730  # assigning it costs
             self._scope.deadline = deadline
         return timer
 
