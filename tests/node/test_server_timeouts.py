@@ -164,7 +164,10 @@ async def test_the_idle_time_does_not_hold_for_handlers(autojump_clock: Any) -> 
         assert trio.current_time() == pytest.approx(0.65)
 
 
-@pytest.mark.node("test-http-server-keep-alive-timeout.js")
+@pytest.mark.node(
+    "test-http-server-keep-alive-timeout.js",
+    decided="requests are served one after the other, so those behind an open one wait",
+)
 @pytest.mark.node_api("Server|server.setTimeout([msecs][, callback])")
 @pytest.mark.parametrize("ends", [True, False])
 async def test_the_timeout_event_of_pipelined_requests(ends: bool, autojump_clock: Any) -> None:

@@ -1,7 +1,7 @@
 """The access record: one log record for every request, refused ones included.
 
 Its logger is ``trio_nodehttp.access``, its level INFO, and these are the fields that
-a formatter finds on it: ``method``, ``target``, ``status`` (None where no head left),
+a formatter finds on it: ``method``, ``target``, ``status`` (None where none was settled),
 ``duration`` in seconds, ``bytes_in``, ``bytes_out``, ``connection``, ``request``,
 ``peer`` and ``outcome``, which is one of
 
