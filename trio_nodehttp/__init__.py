@@ -37,6 +37,7 @@ from ._errors import InvalidURLError as InvalidURLError
 from ._errors import OutOfRangeError as OutOfRangeError
 from ._errors import ParseError as ParseError
 from ._errors import ParserUnavailableError as ParserUnavailableError
+from ._errors import ProxyError as ProxyError
 from ._errors import QueueTimeoutError as QueueTimeoutError
 from ._errors import RequestTimeoutError as RequestTimeoutError
 from ._errors import ServerAlreadyListenError as ServerAlreadyListenError
@@ -54,6 +55,9 @@ from ._errors import UpgradeRefusedError as UpgradeRefusedError
 from ._errors import WebSocketError as WebSocketError
 from ._errors import WebSocketHandshakeError as WebSocketHandshakeError
 from ._errors import WriteAfterEndError as WriteAfterEndError
+from ._forward import forward as forward
+from ._forward import forward_connect as forward_connect
+from ._forward import forward_upgrade as forward_upgrade
 from ._incoming import IncomingMessage as IncomingMessage
 from ._outgoing import OutgoingMessage as OutgoingMessage
 from ._pipe import pipe as pipe

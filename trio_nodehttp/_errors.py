@@ -30,6 +30,7 @@ catch for the same trouble::
      |    +-- StreamDestroyedError            trio.ClosedResourceError
      |                                        ERR_STREAM_DESTROYED
      +-- ConnectionFailedError                OSError: nobody answered the dial
+     |    +-- ProxyError                      a proxy opened no tunnel, ERR_PROXY_TUNNEL
      +-- SocketHangUpError                    ConnectionResetError and
      |    |                                   trio.BrokenResourceError, ECONNRESET
      |    +-- AbortedError                    a message was cut short
@@ -210,6 +211,21 @@ class ConnectionFailedError(HTTPError, OSError):
     """
 
     code = "ECONNREFUSED"
+
+
+class ProxyError(ConnectionFailedError):
+    """A proxy did not open the tunnel that CONNECT asked for (RFC 9110 section 9.3.6).
+
+    Attributes:
+        response: What it answered, an ``IncomingMessage`` whose body was not read: 407
+            says that credentials are missing or wrong. None if that was not HTTP.
+    """
+
+    code = "ERR_PROXY_TUNNEL"
+
+    def __init__(self, message: str, response: object = None) -> None:
+        super().__init__(message)
+        self.response = response
 
 
 class SocketHangUpError(HTTPError, ConnectionResetError, trio.BrokenResourceError):

@@ -14,10 +14,10 @@ from .._errors import (
 from .._sansio.events import ResponseHead
 from .._transport import Socket
 from .agent import Agent
-from .dial import open_stream
 from .lease import PooledConnection
 from .options import ConnectOptions
 from .outset import Outset
+from .through import open_connection
 from .timings import Timings
 
 
@@ -59,6 +59,8 @@ class Holding(Outset):
                 raise self._gone()  # noqa: TRY301  # told below
         except BaseException as error:
             self._fail(error)
+            if isinstance(error, Exception):
+                self.errored = error  # also where `destroy` came first
             raise
         finally:
             self._scope = None
@@ -96,7 +98,7 @@ class Holding(Outset):
             with trio.CancelScope() as scope:
                 socket.on_destroy = scope.cancel
                 connector = self._connector or agent.create_connection
-                socket.attach(await open_stream(connector, options))
+                socket.attach(await open_connection(connector, options))
         except BaseException:
             socket.destroy()
             raise

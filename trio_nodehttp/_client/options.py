@@ -18,6 +18,7 @@ from .._errors import (
     OutOfRangeError,
 )
 from .._sansio.destination import origin_name
+from .proxy import Proxy, read_proxy
 
 Lookup = Callable[..., Awaitable[Sequence[str]]]
 
@@ -54,6 +55,9 @@ class ConnectOptions:
         timeout: Seconds without progress, or None.
         ssl_context: The TLS context, or None for the default one.
         server_hostname: The name that the certificate must have.
+        proxy: By which way, or None; ``create_connection`` is then asked for a
+            connection to the proxy, and is not told of this one.
+        tunnel: Ask the proxy for a tunnel (CONNECT), in place of each request.
         timings: Where ``dns``, ``connect`` and ``tls`` are noted.
     """
 
@@ -72,12 +76,16 @@ class ConnectOptions:
     timeout: float | None = None
     ssl_context: ssl.SSLContext | None = None
     server_hostname: str | None = None
+    proxy: Proxy | None = None
+    tunnel: bool = False
     timings: Any = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The agent's key (Node: ``agent.getName``), with the TLS identity for https."""
+        """The agent's key (Node: ``agent.getName``), with TLS identity and proxy."""
         extra = tls_identity(self.protocol, self.ssl_context, self.server_hostname)
+        if self.proxy is not None:
+            extra += f":{'tunnel' if self.tunnel else 'by'} {self.proxy.name}"
         return origin_name(
             self.host, self.port, self.local_address, self.family, self.socket_path, extra
         )
@@ -134,6 +142,19 @@ def _validator(check: Callable[[str, Any], None]) -> Callable[[object, Any, Any]
     return validate
 
 
+def check_proxy(name: str, value: object) -> None:
+    """Check a proxy: a URL, ``"env"`` or None.
+
+    Raises:
+        InvalidArgTypeError: It is no text.
+        InvalidURLError: It cannot be read.
+        InvalidProtocolError: Its scheme is neither http nor https.
+    """
+    _checks.check_text(name, value)
+    if isinstance(value, str) and value != "env":
+        read_proxy(value)
+
+
 def _scheduling(_: object, field: _checks.Field[Any], value: object) -> None:
     if value not in ("lifo", "fifo"):
         raise InvalidArgValueError(f"{field.name} must be one of: 'fifo', 'lifo'. Got {value!r}")
@@ -170,7 +191,11 @@ class AgentOptions:
         protocol: The protocol where a request names none.
         family: 4, 6 or None for both.
         local_address: The address to connect from.
-        proxy: A proxy's URL, ``"env"`` for the environment's, or None.
+        proxy: The URL of a proxy, ``"http://user:password@host:port"``, or ``"env"``
+            to read ``http_proxy``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` as
+            curl does, when the agent is made; or None. ``https:``, CONNECT and
+            upgrades go through a tunnel (CONNECT), other ``http:`` requests are sent
+            to the proxy in absolute-form (RFC 9112 section 3.2.2).
     """
 
     keep_alive: bool = attrs.field(default=False, validator=_checks.flag)
@@ -191,4 +216,4 @@ class AgentOptions:
     protocol: str | None = attrs.field(default="http:", validator=_validator(check_protocol))
     family: int | None = None
     local_address: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))
-    proxy: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))
+    proxy: str | None = attrs.field(default=None, repr=False, validator=_validator(check_proxy))

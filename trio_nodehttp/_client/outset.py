@@ -25,6 +25,7 @@ from .._upgraded import UpgradedStream
 from .agent import Agent
 from .information import Information
 from .lease import PooledConnection
+from .proxy import Proxy
 from .target import check_options, connect_options, default_port, read_url
 from .timings import Timings
 
@@ -188,6 +189,8 @@ class Outset(OutgoingMessage):
 
     def _render_head(self) -> bytes:
         lines = [f"{self.method} {self._path} HTTP/1.1\r\n"]
+        if self._options.proxy is not None and not self._options.tunnel:
+            lines = self._lines_for(self._options.proxy)
         noted = write_lines(lines, self._headers, self.unique_headers) if self._headers else {}
         shape = self._shape
         shape.plan(lines, noted, date=None, always_persistent=True, keep_alive_hint=None)
@@ -195,6 +198,16 @@ class Outset(OutgoingMessage):
         self._check_trailer(noted="trailer" in noted)
         lines.append("\r\n")
         return "".join(lines).encode("latin-1")
+
+    def _lines_for(self, proxy: Proxy) -> list[str]:
+        """Begin a head in absolute-form (RFC 9112 section 3.2.2), with the proxy's credentials."""
+        target = "" if self._path == "*" else self._path  # RFC 9112 section 3.2.4
+        if not target or target.startswith("/"):
+            target = f"http://{host_header(self.host, self.port, 80)}{target}"
+        lines = [f"{self.method} {target} HTTP/1.1\r\n"]
+        if proxy.authorization is not None and not self.has_header("proxy-authorization"):
+            lines.append(f"Proxy-Authorization: {proxy.authorization}\r\n")
+        return lines
 
     def _describe(self, now: float) -> str:
         age = 0.0 if self.timings is None else now - self.timings.started

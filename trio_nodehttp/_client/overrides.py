@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from .._sansio.destination import origin_name
 from .._transport import Socket
 from .dial import dial
 from .options import AgentOptions, ConnectOptions, Connector, tls_identity
+from .proxy import Environment, Proxy, choose_proxy, read_environment, read_proxy
 
 
 class Overrides(AgentOptions):
@@ -21,6 +23,22 @@ class Overrides(AgentOptions):
         _checks.check_function("create_connection", create_connection)
         AgentOptions.__init__(self, **options)
         self._connector = create_connection
+        self._environment: Environment | None = None
+        if self.proxy == "env":
+            # Read now, so that what is set later in this process does not count.
+            self._environment = read_environment(os.environ)
+
+    def _find_proxy(self, protocol: str, host: str, port: int) -> Proxy | None:
+        """Find the proxy for an origin.
+
+        Raises:
+            InvalidURLError: The environment's variable holds no proxy's URL.
+        """
+        if self.proxy != "env":
+            return None if self.proxy is None else read_proxy(self.proxy)
+        if self._environment is None:
+            self._environment = read_environment(os.environ)
+        return choose_proxy(self._environment, protocol, host, port)
 
     async def create_connection(self, options: ConnectOptions) -> trio.abc.Stream:
         """Open a connection (Node: ``agent.createConnection``); override to change how.

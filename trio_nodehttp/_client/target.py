@@ -24,7 +24,7 @@ from .._sansio.destination import (
     parse_url,
     split_destination,
 )
-from .._sansio.headers import is_token
+from .._sansio.headers import is_token, pairs_of
 from .._timeouts import check_seconds
 from .agent import Agent, check_agent
 from .options import ConnectOptions, check_context, check_port, check_protocol
@@ -188,10 +188,20 @@ def connect_options(
     if agent.local_address is not None:
         special.setdefault("local_address", agent.local_address)
     special = {key: value for key, value in special.items() if value is not None}
+    if agent.proxy is not None and "socket_path" not in special:
+        proxy = agent._find_proxy(protocol, host, port)
+        tunnel = proxy is not None and (protocol == "https:" or _switches(options))
+        special |= {"proxy": proxy, "tunnel": tunnel}
     if not special:
         return usual, name
     made = attrs.evolve(usual, **special)
     return made, made.name
+
+
+def _switches(options: Mapping[str, Any]) -> bool:
+    """Say whether a request is to end HTTP on its connection, which takes one of its own."""
+    names = {str(name).lower() for name, _ in pairs_of(options.get("headers") or ())}
+    return (options.get("method") or "").upper() == "CONNECT" or "upgrade" in names
 
 
 def default_port(agent: Agent, protocol: str, options: Mapping[str, Any]) -> int:

@@ -1,0 +1,217 @@
+"""What an intermediary changes in a head that it passes on (RFC 9110 section 7.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from .events import CHUNKED, UNTIL_CLOSE
+from .headers import TOKEN, Pairs
+
+# RFC 9110 section 7.6.1, the two fields of section 11.7 that end at the next proxy,
+# and what frames a message, which is said anew for every hop.
+_ONE_HOP: Final = frozenset(
+    (
+        "connection proxy-connection keep-alive te transfer-encoding upgrade trailer "
+        "proxy-authenticate proxy-authorization proxy-authentication-info content-length"
+    ).split()
+)
+_is_token = re.compile(TOKEN).fullmatch
+
+
+@attrs.frozen
+class Hop:
+    """The connection that a message came on.
+
+    Attributes:
+        client: The IP address of the client, or None where it has none.
+        protocol: ``"http"`` or ``"https"``.
+        host: The host that the client asked for, with its port; or None.
+    """
+
+    client: str | None
+    protocol: str
+    host: str | None
+
+
+def values_of(pairs: Pairs, name: str) -> list[str]:
+    """Give the members of a field that is a list (RFC 9110 section 5.6.1)."""
+    found = [value for key, value in pairs if key.lower() == name]
+    return [member.strip(" \t") for value in found for member in value.split(",")]
+
+
+def end_to_end(pairs: Pairs) -> Pairs:
+    """Leave out what concerns one connection, and what frames the message.
+
+    Those are the fields that RFC 9110 section 7.6.1 names, and whatever Connection
+    names besides.
+    """
+    named = {option.lower() for option in values_of(pairs, "connection")}
+    dropped = _ONE_HOP | named
+    return [pair for pair in pairs if pair[0].lower() not in dropped]
+
+
+def request_framing(pairs: Pairs, body: int) -> Pairs:
+    """Frame a request as it was framed on the hop before.
+
+    Args:
+        pairs: The fields as they came.
+        body: The length of the body, or ``CHUNKED``.
+    """
+    if body == CHUNKED:
+        return [*_chunked(()), *_trailer(pairs)]
+    if body or any(name.lower() == "content-length" for name, _ in pairs):
+        return [("Content-Length", str(body))]
+    return []
+
+
+def response_framing(pairs: Pairs, body: int, *, status: int, is_head: bool, chunks: bool) -> Pairs:
+    """Frame a response as it was framed on the hop before, as far as the client can read it.
+
+    Args:
+        pairs: The fields as they came.
+        body: The length of the body, or ``CHUNKED``, or ``UNTIL_CLOSE``.
+        status: The status code.
+        is_head: The request was HEAD.
+        chunks: The client reads chunks, as HTTP/1.1 does.
+
+    Raises:
+        ValueError: The body is coded in a way that cannot be told to an HTTP/1.0 client.
+    """
+    if status < 200 or status == 204:
+        return []
+    if is_head or status == 304:
+        # It tells of the body that is not sent (RFC 9110 section 8.6).
+        return [(name, value) for name, value in pairs if name.lower() == "content-length"]
+    if body not in (CHUNKED, UNTIL_CLOSE):
+        return [("Content-Length", str(body))]
+    codings = [x for x in values_of(pairs, "transfer-encoding") if x.lower() != "chunked"]
+    if chunks:
+        return [*_chunked(codings), *_trailer(pairs)]
+    if codings:
+        raise ValueError(f"Transfer-Encoding {', '.join(codings)} for an HTTP/1.0 client")
+    return []
+
+
+def _chunked(codings: Iterable[str]) -> Pairs:
+    # Codings below the chunks are for the last recipient: nobody took them off here.
+    return [("Transfer-Encoding", ", ".join([*codings, "chunked"]))]
+
+
+def _trailer(pairs: Pairs) -> Pairs:
+    return [pair for pair in pairs if pair[0].lower() == "trailer"]
+
+
+def wants_trailers(pairs: Pairs) -> bool:
+    """Say whether the sender reads trailers (RFC 9110 section 10.1.4)."""
+    return "trailers" in (member.lower() for member in values_of(pairs, "te"))
+
+
+def split_target(method: str, target: str) -> tuple[str | None, str]:
+    """Take a request target apart.
+
+    Args:
+        method: The method.
+        target: In origin-form, absolute-form or asterisk-form (RFC 9112 section 3.2).
+
+    Returns:
+        The authority of an absolute-form, less its userinfo, or None; and the target
+        for the origin.
+    """
+    if target.startswith(("/", "*")):
+        return None, target
+    rest = target.partition("://")[2].partition("#")[0]
+    path_at = next((at for at, char in enumerate(rest) if char in "/?"), len(rest))
+    authority = rest[:path_at].rpartition("@")[2]
+    path = rest[path_at:]
+    if not path:
+        # RFC 9112 section 3.2.4: the last proxy must ask the server itself.
+        return authority, "*" if method == "OPTIONS" else "/"
+    return authority, path if path.startswith("/") else f"/{path}"
+
+
+def split_authority(authority: str) -> tuple[str, int]:
+    """Take ``host:port`` apart, as a CONNECT names it (RFC 9112 section 3.2.3)."""
+    host, _, port = authority.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def count_hop(method: str, pairs: Pairs) -> tuple[int | None, Pairs]:
+    """Count Max-Forwards down, where it counts (RFC 9110 section 7.6.2).
+
+    Returns:
+        What came, or None; and the fields with one less.
+    """
+    if method not in ("OPTIONS", "TRACE"):
+        return None, pairs
+    found = [value for name, value in pairs if name.lower() == "max-forwards"]
+    if not found or not found[0].isdecimal():
+        return None, pairs
+    left = int(found[0][:9])
+    fewer = [
+        (name, str(max(left - 1, 0)) if name.lower() == "max-forwards" else value)
+        for name, value in pairs
+    ]
+    return left, fewer
+
+
+def add_via(pairs: Pairs, version: str, pseudonym: str | None) -> Pairs:
+    """Add this hop to Via (RFC 9110 section 7.6.3).
+
+    Args:
+        pairs: The fields.
+        version: Of HTTP, in which the message came.
+        pseudonym: How this intermediary calls itself; None adds nothing.
+    """
+    return pairs if pseudonym is None else [*pairs, ("Via", f"{version} {pseudonym}")]
+
+
+_FORWARDED: Final = frozenset(
+    "forwarded x-forwarded-for x-forwarded-proto x-forwarded-host".split()
+)
+
+
+def add_forwarded(pairs: Pairs, hop: Hop, *, replace: bool) -> Pairs:
+    """Tell for whom a request is forwarded (RFC 7239, and the X-Forwarded fields).
+
+    ``Forwarded`` and ``X-Forwarded-For`` list every hop: this one goes to the end.
+    ``X-Forwarded-Proto`` and ``X-Forwarded-Host`` tell what the first client used, so
+    what came stays.
+
+    Args:
+        pairs: The fields.
+        hop: Where the request came from.
+        replace: Forget what the client said of earlier hops.
+    """
+    kept = [pair for pair in pairs if pair[0].lower() not in _FORWARDED]
+    came = [] if replace else pairs
+    client = [] if hop.client is None else [hop.client]
+    passed = [*values_of(came, "x-forwarded-for"), *client]
+    protocol = values_of(came, "x-forwarded-proto") or [hop.protocol]
+    host = values_of(came, "x-forwarded-host") or ([] if hop.host is None else [hop.host])
+    earlier = [value for name, value in came if name.lower() == "forwarded"]
+    for name, members in (
+        ("X-Forwarded-For", passed),
+        ("X-Forwarded-Proto", protocol),
+        ("X-Forwarded-Host", host),
+        ("Forwarded", [*earlier, _element(hop)]),
+    ):
+        if members:
+            kept.append((name, ", ".join(members)))
+    return kept
+
+
+def _element(hop: Hop) -> str:
+    """Write this hop as RFC 7239 section 4 has it."""
+    client = hop.client or "unknown"
+    parts = [f"for={_quoted(f'[{client}]' if ':' in client else client)}"]
+    if hop.host is not None:
+        parts.append(f"host={_quoted(hop.host)}")
+    return ";".join([*parts, f"proto={hop.protocol}"])
+
+
+def _quoted(text: str) -> str:
+    return text if _is_token(text) else f'"{text}"'
