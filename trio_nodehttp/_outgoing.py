@@ -241,9 +241,14 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
             return await self._end_again(data)
         shape = self._shape
         if not self._rendered:
-            if shape.length is None:
+            known = shape.length
+            if known is None:
                 shape.length = len(data)
-            self._settle_head(body=bool(data))
+            try:
+                self._settle_head(body=bool(data))
+            except HTTPError:
+                shape.length = known  # the next try may have another body
+                raise
         if shape.declared and self.strict_content_length:
             self._check_length(self._body_sent + len(data), at_end=True)
         framed = self._frame(data) if data else data
