@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import attrs
 import trio
 
@@ -19,6 +22,8 @@ from .options import ConnectOptions
 from .outset import Outset
 from .through import open_connection
 from .timings import Timings
+
+Self = TypeVar("Self", bound="Holding")
 
 
 class Holding(Outset):
@@ -132,9 +137,23 @@ class Holding(Outset):
         if self._observers is not None and not announced:
             self._emit("socket", socket)
 
+    def set_timeout(
+        self: Self, seconds: float | None, callback: Callable[[], object] | None = None
+    ) -> Self:
+        """Watch the socket for silence; tells once, see ``OutgoingMessage.set_timeout``."""
+        self.__dict__.pop("_silence_told", None)
+        return Outset.set_timeout(self, seconds, callback)
+
+    def _notice_silence(self) -> bool:
+        # As in Node, the second silence of a request is not told, and ends nothing.
+        told = "_silence_told" in self.__dict__ or self._emit("timeout")
+        if told:
+            self.__dict__["_silence_told"] = True
+        return told
+
     def _only_notify(self) -> bool:
         # The agent's timeout is for idle sockets; one in use is only told about.
-        self._emit("timeout")
+        self._notice_silence()
         return True
 
     def _leave(self) -> None:
