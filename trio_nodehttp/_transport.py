@@ -6,16 +6,14 @@ import errno
 import logging
 import math
 import os
-import select
-import socket as stdlib_socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
 
-from ._errors import HTTPError, SocketEncodingError, SocketHangUpError, SocketTimeoutError
-from ._observers import Observable
+from ._errors import HTTPError, SocketHangUpError, SocketTimeoutError
+from ._facts import SocketFacts
 from ._timeouts import Timer, call_at, check_seconds
 
 HIGH_WATER_MARK: Final = 65536
@@ -30,11 +28,10 @@ _NETWORK_ERRORS: Final = (
     trio.ClosedResourceError,
     ssl.SSLError,
 )
-_POLLRDHUP: Final[int] = getattr(select, "POLLRDHUP", 0)
 _forceful_close = trio.aclose_forcefully
 
 
-class Socket(Observable):
+class Socket(SocketFacts):
     """A connection's socket (Node: ``net.Socket``), whatever stream it is made of.
 
     Attributes:
@@ -55,9 +52,7 @@ class Socket(Observable):
         "__dict__",
         "__weakref__",
         "_active",
-        "_bottom",
         "_plenty",
-        "_raw",
         "_receive",
         "_send",
         "_sending",
@@ -66,12 +61,9 @@ class Socket(Observable):
         "broken",
         "bytes_read",
         "bytes_written",
-        "connecting",
-        "destroyed",
         "errored",
         "on_destroy",
         "readable_high_water_mark",
-        "stream",
         "watchers",
         "writable_high_water_mark",
     )
@@ -80,8 +72,8 @@ class Socket(Observable):
 
     def __init__(self, stream: trio.abc.Stream | None = None) -> None:
         self._observers = None
-        self._bottom: trio.abc.Stream | None = None
-        self._raw: trio.socket.SocketType | None = None
+        self._bottom = None
+        self._raw = None
         self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = None
         self.bytes_read = 0
         self.bytes_written = 0
@@ -103,10 +95,8 @@ class Socket(Observable):
 
     def attach(self, stream: trio.abc.Stream) -> None:
         """Take the stream that was connected; closes it if ``destroy`` came first."""
-        self.stream = stream
+        self._look_into(stream)
         self.connecting = False
-        self._bottom = bottom = _find_bottom(stream)
-        self._raw = bottom.socket if isinstance(bottom, trio.SocketStream) else None
         self._receive: Callable[[int], Awaitable[Any]]
         if isinstance(stream, trio.SocketStream):
             # Straight to the socket: the stream's own layer costs more than the call.
@@ -117,61 +107,6 @@ class Socket(Observable):
         if self.destroyed:
             self._close_now()
 
-    # --- facts ---------------------------------------------------------------------
-
-    @property
-    def encrypted(self) -> bool:
-        """TLS runs on this socket."""
-        return not self.connecting and isinstance(self.stream, trio.SSLStream)
-
-    @property
-    def remote_address(self) -> str | None:
-        """The peer's IP address; None where there is none."""
-        return self._address("getpeername")[0]
-
-    @property
-    def remote_port(self) -> int | None:
-        """The peer's port; None where there is none."""
-        return self._address("getpeername")[1]
-
-    @property
-    def local_address(self) -> str | None:
-        """Our IP address; None where there is none."""
-        return self._address("getsockname")[0]
-
-    @property
-    def local_port(self) -> int | None:
-        """Our port; None where there is none."""
-        return self._address("getsockname")[1]
-
-    @property
-    def family(self) -> str | None:
-        """``"IPv4"``, ``"IPv6"``, ``"unix"``; None for a stream without a socket."""
-        if self._raw is None:
-            return None
-        names = {stdlib_socket.AF_INET: "IPv4", stdlib_socket.AF_INET6: "IPv6"}
-        return names.get(self._raw.family, "unix")
-
-    def _address(self, which: str) -> tuple[str | None, int | None]:
-        try:
-            address = getattr(self._raw, which)()
-        except (AttributeError, OSError):
-            return None, None
-        return address[:2] if isinstance(address, tuple) else (None, None)
-
-    def get_peer_certificate(self, *, binary_form: bool = False) -> dict[str, Any] | bytes | None:
-        """Tell the peer's certificate as ``ssl.SSLSocket.getpeercert`` does.
-
-        None without TLS, and before the handshake.
-        """
-        if self.connecting or not isinstance(self.stream, trio.SSLStream):
-            return None
-        try:
-            certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)
-        except trio.NeedHandshakeError:
-            return None
-        return certificate
-
     def __repr__(self) -> str:
         state = "destroyed" if self.destroyed else "open"
         host, port = self._address("getpeername")
@@ -181,40 +116,7 @@ class Socket(Observable):
             peer = "connecting" if self.connecting else type(self.stream).__name__
         return f"<Socket {peer} {state} read={self.bytes_read} written={self.bytes_written}>"
 
-    # --- options -------------------------------------------------------------------
-
-    def set_no_delay(self, no_delay: bool = True) -> Socket:
-        """Send small packets at once (TCP_NODELAY); no effect without TCP."""
-        self._set_option(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, int(no_delay))
-        return self
-
-    def set_keep_alive(self, enable: bool = False, initial_delay: float = 0) -> Socket:
-        """Switch TCP keep-alive probes (SO_KEEPALIVE); no effect without TCP.
-
-        Args:
-            enable: Send probes.
-            initial_delay: Seconds of silence before the first; 0 leaves the default.
-        """
-        self._set_option(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, int(enable))
-        if enable and initial_delay >= 1 and hasattr(stdlib_socket, "TCP_KEEPIDLE"):
-            idle = stdlib_socket.TCP_KEEPIDLE
-            self._set_option(stdlib_socket.IPPROTO_TCP, idle, int(initial_delay))
-        return self
-
-    def _set_option(self, level: int, option: int, value: int) -> None:
-        raw = self._raw
-        if raw is None or self.destroyed:
-            return
-        if raw.family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
-            raw.setsockopt(level, option, value)
-
-    def set_encoding(self, encoding: str) -> None:
-        """Refuse: a connection carries bytes (Node: ``ERR_HTTP_SOCKET_ENCODING``).
-
-        Raises:
-            SocketEncodingError: Always.
-        """
-        raise SocketEncodingError("Changing the socket encoding is not allowed (RFC 9112 2.2)")
+    # --- silence -------------------------------------------------------------------
 
     @property
     def timeout(self) -> float:
@@ -344,7 +246,7 @@ class Socket(Observable):
     async def _send_stream(self, data: bytes | memoryview) -> None:
         # A peer that reads slowly must not be taken for a silent one.
         size = len(data) if self._timer is None else self.writable_high_water_mark
-        for at in range(0, len(data), size or 1):
+        for at in range(0, len(data) or 1, size or 1):
             await self.stream.send_all(data[at : at + size])
             self._active = trio.current_time()
 
@@ -376,34 +278,6 @@ class Socket(Observable):
             await self.stream.wait_send_all_might_not_block()
         except _NETWORK_ERRORS as error:
             raise self._broken("write", error) from error
-
-    def is_readable(self) -> bool:
-        """Say, without waiting, whether bytes or the end of the stream are there.
-
-        For a socket on which nothing is expected this means that it is of no more use.
-        """
-        raw = self._raw
-        if raw is None:
-            return bool(getattr(self._bottom, "readable", False))
-        try:
-            poll = select.poll()
-            poll.register(raw.fileno(), select.POLLIN | _POLLRDHUP)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):
-            return True
-
-    def watch_peer(self, callback: Callable[[], object]) -> bool:
-        """Have a memory stream tell when its peer leaves; False where it cannot."""
-        on_peer_close = getattr(self._bottom, "on_peer_close", None)
-        if on_peer_close is not None:
-            on_peer_close(callback)
-        return on_peer_close is not None
-
-    def watch_descriptor(self) -> int | None:
-        """Tell the file descriptor to poll for a departing peer; None without a socket."""
-        if self._raw is None or self.destroyed:
-            return None
-        return self._raw.fileno()
 
     # --- the end -------------------------------------------------------------------
 
@@ -491,10 +365,3 @@ def _is_end(error: BaseException) -> bool:
     """Say whether TLS complains of a peer that closed without a word, as they all do."""
     cause = error.__cause__  # on Python 3.10 only the reason tells
     return isinstance(cause, ssl.SSLError) and "EOF" in (cause.reason or type(cause).__name__)
-
-
-def _find_bottom(stream: trio.abc.Stream) -> trio.abc.Stream:
-    """Find the stream that TLS runs on."""
-    while (inner := getattr(stream, "transport_stream", None)) is not None:
-        stream = inner
-    return stream
