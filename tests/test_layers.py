@@ -23,18 +23,19 @@ TABLE = """
 
     _timeouts               _observers              _encodings
     _checks                 _pipe                   _memory
-    _transport              _fields                 _faulty
+    _facts                  _fields                 _faulty
+    _transport
     _upgraded               _connection
     _received
     _incoming               _outgoing
 
     _server.response        _client.timings
-    _server.answers         _client.information
+    _server.answers         _client.information     _client.proxy
     _server.options         _client.options
     _server.access          _client.dial
     _server.handlers        _client.lease
     _server.listeners       _client.idle
-    _server.progress        _client.overrides
+    _server.progress        _client.overrides       _client.through
     _server.state           _client.keeper
     _server.sweep           _client.agent
     _server.session         _client.target
@@ -50,6 +51,7 @@ TABLE = """
     _websocket.websocket
     _websocket.accept
 
+    _passage
     _forward
     testing
     pytest_plugin

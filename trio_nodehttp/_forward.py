@@ -20,15 +20,9 @@ from ._client.functions import request as make_request
 from ._client.request import ClientRequest
 from ._client.target import connect_options
 from ._client.through import open_connection
-from ._errors import (
-    HTTPError,
-    InvalidArgTypeError,
-    InvalidArgValueError,
-    ParseError,
-    QueueTimeoutError,
-    SocketTimeoutError,
-)
+from ._errors import HTTPError, InvalidArgTypeError, InvalidArgValueError, SocketTimeoutError
 from ._incoming import IncomingMessage
+from ._passage import Passage, answer, answer_failure
 from ._pipe import tunnel
 from ._sansio.destination import DEFAULT_PORTS, host_header, parse_url
 from ._sansio.events import RequestHead
@@ -40,14 +34,11 @@ from ._sansio.hops import (
     count_hop,
     end_to_end,
     request_framing,
-    response_framing,
     split_authority,
     split_target,
     wants_trailers,
 )
-from ._sansio.status import STATUS_CODES
 from ._server.answers import close_politely, find_fault
-from ._server.options import logger
 from ._server.response import ServerResponse
 from ._timeouts import check_seconds
 from ._transport import Socket
@@ -59,10 +50,6 @@ Forwarded = Literal["append", "replace"] | None
 TIMEOUT: Final = 60.0
 """Seconds that an origin may keep a proxy waiting, unless it is told otherwise."""
 PSEUDONYM: Final = "trio_nodehttp"
-# Seconds for an origin to ask for a body; RFC 9110 section 10.1.1 lets us go on without.
-_CONTINUE: Final = 1.0
-# So much a socket takes at once; more is sent while the response is awaited.
-_SURE_TO_FIT: Final = 16384
 
 
 async def forward(
@@ -136,7 +123,7 @@ async def forward(
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
     if await _is_last_hop(request, response):
         return
-    passage = _Passage(request, response, way.request(request), via, limit)
+    passage = Passage(request, response, way.request(request), via, limit)
     async with request.cancel_on_disconnect():
         try:
             await passage.run()
@@ -145,7 +132,7 @@ async def forward(
                 raise
             if not (answer_failures or response.headers_sent):
                 raise
-            await _answer_failure(error, request, response)
+            await answer_failure(error, request, response)
     if request.aborted:
         response.destroy()
 
@@ -201,16 +188,16 @@ async def forward_upgrade(
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
     response = _response_on(stream, request)
     if request._head.body:
-        await _answer(response, 400)
+        await answer(response, 400)
     else:
-        passage = _Passage(request, response, way.request(request, upgrade=True), via, limit)
+        passage = Passage(request, response, way.request(request, upgrade=True), via, limit)
         try:
             if await passage.run_upgrade(stream):
                 return
         except HTTPError as error:
             if find_fault(error, request._connection, request) is not None:  # type: ignore[arg-type]
                 raise
-            await _answer_failure(error, request, response)
+            await answer_failure(error, request, response)
     await close_politely(request._connection)  # type: ignore[arg-type]
 
 
@@ -258,7 +245,7 @@ async def forward_connect(
         if scope.cancelled_caught:
             raise SocketTimeoutError(f"no connection to {request.url} within {limit} s")
     except HTTPError as error:
-        await _answer_failure(error, request, _response_on(stream, request))
+        await answer_failure(error, request, _response_on(stream, request))
         await close_politely(request._connection)  # type: ignore[arg-type]
         return
     other = UpgradedStream(Socket(far), b"")
@@ -336,226 +323,6 @@ class _Way:
         return kept
 
 
-class _Passage:
-    """One request on its way to an origin, and its response on the way back.
-
-    Two scopes: the nursery's, where bodies go both ways, and ``_patience``, whose
-    deadline is set while the origin keeps us waiting.
-    """
-
-    __slots__ = (
-        "_asked",
-        "_failure",
-        "_informed",
-        "_limit",
-        "_onward",
-        "_patience",
-        "_request",
-        "_response",
-        "_via",
-    )
-
-    def __init__(
-        self,
-        request: IncomingMessage,
-        response: ServerResponse,
-        onward: ClientRequest,
-        via: str | None,
-        limit: float,
-    ) -> None:
-        self._request = request
-        self._response = response
-        self._onward = onward
-        self._via = via
-        self._limit = limit
-        self._patience = trio.CancelScope()
-        self._failure: Exception | None = None
-        self._informed = 0
-        self._asked = trio.Event()  # the origin asks for the body
-
-    # --- waiting for the origin --------------------------------------------------------
-
-    def _wait(self) -> None:
-        self._patience.deadline = trio.current_time() + self._limit
-
-    def _go_on(self) -> None:
-        self._patience.deadline = math.inf
-
-    def _too_slow(self) -> SocketTimeoutError:
-        return SocketTimeoutError(f"the origin kept us waiting for {self._limit} s")
-
-    async def run(self) -> None:
-        """Pass everything on. Raises whatever either side fails with."""
-        with self._patience:
-            self._wait()
-            async with self._onward:
-                await self._exchange()
-        if self._patience.cancelled_caught:
-            raise self._too_slow()
-
-    async def run_upgrade(self, stream: UpgradedStream) -> bool:
-        """Pass an upgrade on; False if an ordinary response was passed back instead."""
-        onward = self._onward
-        with self._patience:
-            self._wait()
-            async with onward:
-                onward._wanted = True
-                await onward.end()
-                await self._hear()
-                if onward._stream is None:
-                    await self._bring_back()
-                    return False
-                self._go_on()
-                await stream.send_all(self._switching())
-                await tunnel(stream, onward._stream)
-        if self._patience.cancelled_caught:
-            raise self._too_slow()
-        return True
-
-    def _switching(self) -> bytes:
-        """Write the 101 that the origin sent."""
-        answer = self._onward._answer()
-        upgrade = answer.headers.get("upgrade", "")
-        pairs = add_via(end_to_end(answer.raw_headers), answer.http_version, self._via)
-        pairs += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
-        lines = "".join(f"{name}: {value}\r\n" for name, value in pairs)
-        return f"HTTP/1.1 101 {STATUS_CODES[101]}\r\n{lines}\r\n".encode("latin-1")
-
-    async def _exchange(self) -> None:
-        self._onward._duplex = True
-        data, whole = await self._read_early()
-        self._wait()
-        if not whole:
-            await self._both_ways(data)
-            return
-        await self._end_upload(data)
-        await self._hear()
-        await self._bring_back()
-
-    # --- up ------------------------------------------------------------------------------
-
-    async def _read_early(self) -> tuple[bytes, bool]:
-        """Read the body that came with its head; and say whether that is all, and small."""
-        request, data = self._request, b""
-        if not request._head.body:
-            return data, True
-        codec = request._connection.codec  # type: ignore[union-attr]
-        if codec.buffered:
-            self._go_on()
-            data = await request.receive_some()
-        if not codec.complete or len(data) > _SURE_TO_FIT:
-            return data, False
-        await request.receive_some()  # its end
-        return data, True
-
-    async def _end_upload(self, data: bytes) -> None:
-        trailers = self._request.raw_trailers
-        if trailers:
-            self._onward.add_trailers(end_to_end(trailers))
-        self._wait()
-        await self._onward.end(data)
-
-    async def _both_ways(self, data: bytes) -> None:
-        """Read the response while the body is sent. Raises nothing inside the nursery."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._upload, data, nursery.cancel_scope)
-            try:
-                await self._hear()
-                await self._bring_back()
-            except Exception as error:  # noqa: BLE001  # raised below, without a group
-                self._failure = self._failure or error
-            nursery.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
-
-    async def _upload(self, data: bytes, scope: trio.CancelScope) -> None:
-        try:
-            await self._send_up(data)
-        except Exception as error:  # noqa: BLE001  # raised outside the nursery
-            self._failure = error
-            scope.cancel()
-
-    async def _send_up(self, data: bytes) -> None:
-        request, onward = self._request, self._onward
-        if not data:
-            await onward.flush_headers()
-            self._go_on()
-            if request._head.expect is not None:  # type: ignore[union-attr]
-                with trio.move_on_after(_CONTINUE):
-                    await self._asked.wait()
-            data = await request.receive_some()
-        codec = request._connection.codec  # type: ignore[union-attr]
-        while data and not codec.complete:
-            self._wait()
-            wanted = await onward.write(data)
-            self._go_on()
-            if not wanted:
-                return
-            data = await request.receive_some()
-        if data:
-            await request.receive_some()  # its end
-        await self._end_upload(data)
-
-    # --- and back --------------------------------------------------------------------------
-
-    async def _hear(self) -> None:
-        """Read heads up to the final one; those before it are passed on as they come."""
-        onward, response = self._onward, self._response
-        while onward.response is None:
-            await onward._hear()
-            for information in onward.informational[self._informed :]:
-                self._informed += 1
-                if information.status_code == 100:
-                    response._sent_continue = True
-                fields = end_to_end(information.raw_headers)
-                await response._write_information(information.status_code, fields)
-                if information.status_code == 100:
-                    self._asked.set()
-
-    async def _bring_back(self) -> None:
-        answer, response = self._onward._answer(), self._response
-        response.write_head(answer.status_code, answer.status_message, self._back_fields(answer))
-        connection = answer._connection
-        data = b""
-        if connection is not None and answer._head.body:
-            codec = connection.codec
-            if not (codec.buffered or codec.complete):
-                self._go_on()
-                await response.flush_headers()
-            while data := await self._receive(answer):
-                if codec.complete:
-                    await answer.receive_some()  # its end: the socket is free again
-                    break
-                await response.write(data)
-        else:
-            await answer.receive_some()
-        self._go_on()
-        trailers = answer.raw_trailers
-        if trailers:
-            response.add_trailers(end_to_end(trailers))
-        await response.end(data)
-
-    async def _receive(self, answer: IncomingMessage) -> bytes:
-        self._wait()
-        data = await answer.receive_some()
-        self._go_on()
-        return data
-
-    def _back_fields(self, answer: IncomingMessage) -> Pairs:
-        head, asked = answer._head, self._request._head
-        try:
-            framing = response_framing(
-                head.pairs,
-                head.body,
-                status=answer.status_code,
-                is_head=self._request.method == "HEAD",
-                chunks=asked.minor == 1,
-            )
-        except ValueError as error:
-            raise ParseError("HPE_INVALID_TRANSFER_ENCODING", str(error)) from error
-        return [*add_via(end_to_end(head.pairs), answer.http_version, self._via), *framing]
-
-
 def _scheme(request: IncomingMessage) -> str:
     return "https" if request.socket.encrypted else "http"
 
@@ -570,30 +337,8 @@ async def _is_last_hop(request: IncomingMessage, response: ServerResponse) -> bo
     """Answer a request that may not go further (RFC 9110 section 7.6.2)."""
     left, _ = count_hop(request.method, request._head.pairs)
     if left == 0:
-        await _answer(response, 200 if request.method == "OPTIONS" else 501)
+        await answer(response, 200 if request.method == "OPTIONS" else 501)
     return left == 0
-
-
-async def _answer_failure(
-    error: HTTPError, request: IncomingMessage, response: ServerResponse
-) -> None:
-    """Tell the client that the origin failed; cut it off where it has half a response."""
-    status = 502
-    if isinstance(error, QueueTimeoutError):
-        status = 503
-    elif isinstance(error, SocketTimeoutError) or error.code == "ETIMEDOUT":
-        status = 504
-    told = "cut off" if response.headers_sent else str(status)
-    logger.warning("%s %s is not passed on: %s (%s)", request.method, request.url, error, told)
-    if response.headers_sent:
-        response.destroy()
-    else:
-        await _answer(response, status)
-
-
-async def _answer(response: ServerResponse, status: int) -> None:
-    text = f"{STATUS_CODES[status]}\n" if status >= 400 else ""
-    await response.write_head(status, {"Content-Type": "text/plain"}).end(text)
 
 
 def _response_on(stream: UpgradedStream, request: IncomingMessage) -> ServerResponse:
