@@ -66,6 +66,7 @@ class ServerResponse(OutgoingMessage):
             shape.default_chunked = getattr(head, "te_chunked", False)
         if request.method == "HEAD":
             shape.has_body = False
+            shape.to_head = True
         self.req = request
         self.status_code = 200
         self.status_message = ""

@@ -337,7 +337,7 @@ class Session(SessionState):
             self.socket.destroy(error)
             return
         logger.warning(
-            "connection %d from %s: %s (%s) in %d bytes, the limit of a head is %d",
+            "connection %d from %s: %s (%s); %d bytes received, max_header_size is %d",
             self.number,
             self.socket.remote_address,
             error,
