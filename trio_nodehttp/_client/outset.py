@@ -212,7 +212,9 @@ class Outset(OutgoingMessage):
     def _describe(self, now: float) -> str:
         age = 0.0 if self.timings is None else now - self.timings.started
         state = "reading" if self.response is not None else "waiting for a response"
-        if not self.writable_ended:
+        if self._connection is None:
+            state = "connecting"
+        elif self.response is None and not self.writable_ended:
             state = "sending"
         url = f"{self.protocol}//{host_header(self.host, self.port, None)}{self._path}"
         return f"{self.method} {url} ({age:.3f} s, {state})"

@@ -52,10 +52,12 @@ class ClientRequest(Exchange):
 
         When it is cancelled, nothing is left: no socket, no place in the queue.
         """
-        if not self._enter_fast():
-            await self._enter()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._enter_fast():
+            # Shielded, since nobody would give the socket back.
+            await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await trio.lowlevel.checkpoint()
+            await self._enter()
         return self
 
     async def __aexit__(
