@@ -38,6 +38,7 @@ class Shape:
 
     Attributes:
         has_body: False for HEAD, 204, 304 and 1xx: no body byte may be sent.
+        to_head: It answers a HEAD, whose sender expects no body whatever is said.
         default_chunked: Chunks are the default when no length is known.
         keep_alive: The connection could be used again.
         removed: Bits of the automatic headers that the caller removed.
@@ -58,10 +59,12 @@ class Shape:
         "last",
         "length",
         "removed",
+        "to_head",
     )
 
     def __init__(self, *, default_chunked: bool, keep_alive: bool) -> None:
         self.has_body = True
+        self.to_head = False
         self.default_chunked = default_chunked
         self.keep_alive = keep_alive
         self.removed = 0
@@ -95,9 +98,9 @@ class Shape:
         if date is not None and "date" not in noted and not self.removed & REMOVED_DATE:
             lines.append(f"Date: {date}\r\n")
         if self.chunked and not self.has_body:
-            # A 204 or 304 with a coding could be read as having a body: close behind it.
             self.chunked = False
-            self.keep_alive = False
+            # A 204 or 304 with a coding could be read as having a body: close behind it.
+            self.keep_alive = self.keep_alive and self.to_head
         self._plan_connection(lines, noted, always_persistent, keep_alive_hint)
         if "content-length" not in noted and "transfer-encoding" not in noted:
             self._plan_body(lines, noted)
@@ -114,7 +117,8 @@ class Shape:
             self.chunked = True
         if "content-length" in noted:
             text = noted["content-length"].strip()
-            self.length = int(text) if text.isdecimal() else None
+            # What is longer is no length that any peer believes.
+            self.length = int(text) if text.isdecimal() and len(text) < 20 else None
             self.declared = True
         self.expect = "expect" in noted
 
@@ -172,9 +176,10 @@ def write_lines(
                 noted[key] = value
             continue
         if (unique is not None and key in unique) or (key == "cookie" and len(value) > 1):
-            value = ["; ".join(value)]
-        lines.extend(f"{name}: {item}\r\n" for item in value)
-        if key in _NOTED:
+            lines.append(f"{name}: {'; '.join(value)}\r\n")
+        else:
+            lines.extend(f"{name}: {item}\r\n" for item in value)
+        if value and key in _NOTED:
             noted[key] = ", ".join(value)
     return noted
 
