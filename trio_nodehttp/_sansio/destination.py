@@ -16,6 +16,8 @@ DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ws:": 80, "wss:": 443}
 # Node refuses the same; percent-encoding is left to the caller.
 _bad_in_path = re.compile(r"[^\x21-\xff]").search
 _bad_in_url = re.compile(r"[\x00-\x20]").search
+# What may not come out of a host, decoded; WHATWG's URL calls them forbidden.
+_bad_in_host = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]").search
 
 
 @attrs.frozen
@@ -27,7 +29,7 @@ class Destination:
         host: The host, IPv6 without brackets.
         port: The port, or None if the URL names none.
         path: The path and query.
-        auth: ``"user:password"`` decoded, or None.
+        auth: ``"user:password"`` decoded, the colon always there, or None.
     """
 
     protocol: str
@@ -53,7 +55,7 @@ def parse_url(url: str) -> Destination:
     """Take a URL apart.
 
     Raises:
-        InvalidURLError: It has no host, or a bad port.
+        InvalidURLError: It has no good host, or a bad port.
         InvalidProtocolError: Its scheme is neither http nor https.
         UnescapedCharactersError: It holds characters that must be encoded first.
     """
@@ -61,11 +63,10 @@ def parse_url(url: str) -> Destination:
     if _bad_in_url(url):
         raise UnescapedCharactersError("url: Request path contains unescaped characters")
     try:
-        return split_destination(urlsplit(url))
+        parts = urlsplit(url)
     except ValueError as error:
-        if isinstance(error, (InvalidURLError, InvalidProtocolError, UnescapedCharactersError)):
-            raise
         raise InvalidURLError(f"url: Invalid URL {url!r}: {error}") from error
+    return split_destination(parts)
 
 
 def split_destination(parts: SplitResult) -> Destination:
@@ -78,21 +79,24 @@ def split_destination(parts: SplitResult) -> Destination:
         )
     try:
         port = parts.port
+        host = _read_host(parts)
     except ValueError as error:
         raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: {error}") from error
-    host = unquote(parts.hostname or "")
-    if not host or _bad_in_url(host):
-        raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: it has no good host")
-    if not host.isascii():
-        host = host.encode("idna").decode()
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     check_path(path)
     auth = None
-    if parts.username is not None:
-        auth = unquote(parts.username)
-        if parts.password is not None:
-            auth += ":" + unquote(parts.password)
+    if parts.username or parts.password:
+        # RFC 7617 section 2: the colon is always there.
+        auth = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return Destination(f"{parts.scheme}:", host, port, path, auth)
+
+
+def _read_host(parts: SplitResult) -> str:
+    host = unquote(parts.hostname or "")
+    bad = _bad_in_url if "[" in parts.netloc else _bad_in_host
+    if not host or bad(host):
+        raise ValueError("it has no good host")
+    return host if host.isascii() else host.encode("idna").decode()
 
 
 def host_header(host: str, port: int, default_port: int | None) -> str:
@@ -108,7 +112,7 @@ def basic_authorization(auth: str) -> str:
     return "Basic " + base64.b64encode(auth.encode()).decode()
 
 
-def origin_name(
+def origin_name(  # noqa: PLR0917 - in the order of the name
     host: str | None,
     port: int | str | None,
     local_address: str | None,
