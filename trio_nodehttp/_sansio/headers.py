@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal, Union, overload
+from typing import Final, Literal, overload
 
 from .._errors import (
     InvalidArgTypeError,
@@ -14,14 +14,14 @@ from .._errors import (
     InvalidHTTPTokenError,
 )
 
-HeaderValue = Union[str, int, float, Sequence[str]]
+HeaderValue = str | int | float | Sequence[str]
 """What a caller may give as a header's value; a sequence gives one line each."""
 Pairs = list[tuple[str, str]]
-HeadersLike = Union[Mapping[str, HeaderValue], Sequence[tuple[str, HeaderValue]], Sequence[str]]
+HeadersLike = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue]] | Sequence[str]
 """Headers from a caller: a mapping, a list of pairs, or Node's flat list."""
 
 # RFC 9110 section 5.6.2.
-TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - the RFC's word
 _is_token = re.compile(TOKEN).fullmatch
 # RFC 9110 section 5.5, widened to Latin-1 as Node does; anything above is refused,
 # and with it every character whose low byte would come out as CR or LF.
@@ -146,7 +146,7 @@ def pairs_of(headers: HeadersLike) -> list[tuple[str, HeaderValue]]:
 def _pairs_of_flat(flat: Sequence[object]) -> list[tuple[str, HeaderValue]]:
     if len(flat) % 2:
         raise InvalidArgValueError("headers must have a value for every name: its length is odd")
-    return list(zip(flat[::2], flat[1::2]))  # type: ignore[arg-type]  # checked when used
+    return list(zip(flat[::2], flat[1::2], strict=True))  # type: ignore[arg-type]  # checked when used
 
 
 def join_pairs(pairs: Iterable[tuple[str, str]], *, join_all: bool) -> dict[str, str | list[str]]:
