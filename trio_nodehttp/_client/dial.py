@@ -299,7 +299,8 @@ def connection_failed(
     elif isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError)):
         code = SocketHangUpError.code
     else:
-        code = errno.errorcode.get(number or 0, code)
+        own = getattr(error, "code", None)  # of a caller's own kind of error
+        code = own if isinstance(own, str) else errno.errorcode.get(number or 0, code)
     failed = ConnectionFailedError(text.replace("{}", code, 1))
     failed.code = code
     failed.errno = number

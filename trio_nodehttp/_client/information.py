@@ -26,6 +26,16 @@ class Information:
     headers: Headers
     raw_headers: Pairs
 
+    @property
+    def http_version_major(self) -> int:
+        """The first digit of the version."""
+        return int(self.http_version[0])
+
+    @property
+    def http_version_minor(self) -> int:
+        """The last digit of the version."""
+        return int(self.http_version[-1])
+
     @classmethod
     def _of(cls, head: ResponseHead) -> Information:
         return cls(
