@@ -83,7 +83,7 @@ class ServerResponse(OutgoingMessage):
         """
         if self._socket is not None:
             raise SocketAssignedError("ServerResponse has an already assigned socket")
-        self._socket = socket
+        self.socket = socket
 
     # --- the head ------------------------------------------------------------------
 

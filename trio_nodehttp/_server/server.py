@@ -415,14 +415,14 @@ class Server(ServerOptions, Answering):
         waiting = [*self._sessions]
         with trio.move_on_at(started + limit):
             await self._wait_for_end()
-        left = [session for session in waiting if session in self._sessions]
-        cancelled = len(self._sessions)
+        everyone = dict.fromkeys([*waiting, *self._sessions])
         self._cut()
         with trio.move_on_after(_KILL_TIME):
             await self._wait_for_end()
         await trio.lowlevel.checkpoint()
+        cancelled = sum(session.killed for session in everyone)
         return DrainReport(
-            finished=len(waiting) - len(left),
+            finished=len(everyone) - cancelled,
             cancelled=cancelled,
             duration=trio.current_time() - started,
         )
