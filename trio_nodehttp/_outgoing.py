@@ -80,9 +80,9 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
     writable = True
     writable_object_mode = False
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape | None = None) -> None:
         self._observers = None
-        self._shape = shape
+        self._shape = shape or Shape(default_chunked=True, keep_alive=True)
         self._headers = None
         self._trailers = None
         self._socket: Socket | None = None
@@ -272,7 +272,7 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         self._finished()
 
     async def _end_again(self: Self, data: bytes) -> Self:
-        if data and not self.destroyed:
+        if data and self.writable_ended:
             raise WriteAfterEndError("write after end")
         if self._held is None or self.destroyed:
             await trio.lowlevel.checkpoint()
@@ -353,13 +353,21 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
 
     @property
     def socket(self) -> Socket | None:
-        """The socket; None before there is one."""
+        """The socket; None before there is one.
+
+        A message made by hand can be given one, which ``flush_headers``, ``write`` and
+        ``end`` then use, also for what was written before.
+        """
         return self._socket
 
-    @property
-    def connection(self) -> Socket | None:
-        """The older name of ``socket``."""
-        return self._socket
+    @socket.setter
+    def socket(self, socket: Socket | None) -> None:
+        self._socket = socket
+        if socket is not None and "_early_timeout" in self.__dict__:
+            self.set_timeout(self.__dict__.pop("_early_timeout"))
+
+    connection = socket
+    """The older name of ``socket``."""
 
     @property
     def finished(self) -> bool:
