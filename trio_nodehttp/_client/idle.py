@@ -51,6 +51,8 @@ class IdleWatch:
 
     def clear(self) -> None:
         """Watch nothing any more."""
+        if not self._heap:
+            return
         for _, _, connection in self._heap:
             connection.look_at = NEVER
         self._heap.clear()

@@ -29,11 +29,12 @@ class Keeper:
         pool: The books.
     """
 
-    __slots__ = ("_agent", "_tally", "_watch", "pool")
+    __slots__ = ("_agent", "_closed", "_tally", "_watch", "pool")
 
     def __init__(self, agent: Overrides, tally: Tally) -> None:
         self._agent = agent
         self._tally = tally
+        self._closed = 0
         self._watch = IdleWatch(self._look_at, self.close)
         self.pool: Pool[str, PooledConnection, Waiter] = Pool()
         self.limit()
@@ -83,7 +84,7 @@ class Keeper:
         Raises otherwise what connecting does. Cancelled, whatever was granted is given
         back, and wakes the next in the queue.
         """
-        waiter = Waiter(options.name, request)
+        waiter, closed = Waiter(options.name, request), self._closed
         if fresh:
             for connection in self.pool.idle_of(waiter.origin):
                 self._discard(connection)
@@ -91,9 +92,9 @@ class Keeper:
         while True:
             grant = await self._wait(waiter)
             timings.mark("queued")
-            if request.destroyed:
+            if request.destroyed or closed != self._closed:
                 self._give_back(waiter, grant)
-                raise request.errored or SocketHangUpError("socket hang up")
+                raise request.errored or SocketHangUpError(_DESTROYED)
             if grant is None:
                 return await self._open(waiter, options)
             connection = grant
@@ -281,6 +282,7 @@ class Keeper:
 
     def close(self) -> None:
         """Close all there is; whoever waits or connects fails."""
+        self._closed += 1
         self._watch.clear()
         connections, waiters = self.pool.clear()
         for connection in connections:
