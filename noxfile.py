@@ -8,7 +8,7 @@ import sys
 import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PEERS = ("ab", "curl", "h2load", "haproxy", "nginx", "node", "npm", "slowhttptest", "wrk")
+PEERS = tuple("ab chromium curl h2load haproxy nginx node npm slowhttptest wrk".split())
 
 
 def runs(python: str) -> bool:
@@ -115,7 +115,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talk to curl, Node, nginx, haproxy, aiohttp and others over real sockets."""
+    """Talk to curl, Node, nginx, Chromium, aiohttp and others over real sockets."""
     need_peers(session)
     install(session, "interop")
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
