@@ -95,8 +95,8 @@ def find_python27() -> str:
     Raises:
         RuntimeError: None is installed.
     """
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = [*root.glob("versions/2.7.*/bin/python2.7")]
+    roots = [Path(os.environ.get("PYENV_ROOT", "")), Path.home() / ".pyenv"]
+    found = [path for root in roots for path in root.glob("versions/2.7.*/bin/python2.7")]
     path = str(found[0]) if found else shutil.which("python2.7")
     if path is None:
         raise RuntimeError("Autobahn's suite needs Python 2.7, which is not installed")
