@@ -309,147 +309,6 @@ async def test_nothing_is_sent_by_a_write_that_is_cancelled_before(nursery: Any)
     assert b"0\r\n\r\n" not in server.received[0], "a body cut short must not look whole"
 
 
-# --- stale sockets ---------------------------------------------------------------------
-
-
-async def pieces() -> AsyncIterator[bytes]:
-    yield b"data"
-
-
-BODIES: dict[str, Any] = {"none": lambda: None, "bytes": lambda: b"data", "iterable": pieces}
-REPLAYED = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
-
-
-class Recycler:
-    """Answers one request of each connection, and closes it without a word."""
-
-    def __init__(self) -> None:
-        self.heads: list[bytes] = []
-        self.close = trio.Event()
-        self.die_at_once = False
-
-    async def __call__(self, stream: Any) -> None:
-        head = await read_head(stream)
-        self.heads.append(head)
-        if self.die_at_once:
-            return
-        await stream.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-        await read_head(stream)
-
-
-@pytest.mark.parametrize("retry_stale", [True, False])
-@pytest.mark.parametrize("reused", [True, False])
-@pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
-async def test_stale_socket(  # noqa: PLR0917
-    nursery: Any, autojump_clock: Any, method: str, body: str, reused: bool, retry_stale: bool
-) -> None:
-    peer = Recycler()
-    wired = await wire(nursery, "memory", peer, keep_alive=True)
-    if reused:
-        async with http.get(wired.url, agent=wired.agent) as response:
-            await response.read()
-        assert wired.counts() == (0, 0, 1, 0)
-    else:
-        peer.die_at_once = True
-    again = reused and retry_stale and method in REPLAYED and body != "iterable"
-    options: Any = {
-        "method": method,
-        "agent": wired.agent,
-        "retry_stale": retry_stale,
-        "body": BODIES[body](),
-    }
-    async with http.request(wired.url, **options) as request:
-        assert request.reused_socket is reused
-        if again:
-            response = await request.get_response()
-            assert (response.status_code, response.attempts) == (204, 2)
-            assert not request.reused_socket
-            assert peer.heads[-1].startswith(f"{method} / HTTP/1.1\r\n".encode())
-            assert peer.heads[-1].endswith(b"data" if body == "bytes" else b"\r\n\r\n")
-        else:
-            stale = http.StaleConnectionError if reused else http.SocketHangUpError
-            with pytest.raises(http.SocketHangUpError) as caught:
-                await request.get_response()
-            assert type(caught.value) is stale
-            assert caught.value.code == "ECONNRESET"
-            assert getattr(caught.value, "reused", False) is reused
-    assert len(peer.heads) == (2 if again else 1)
-
-
-async def test_flushed_head_may_be_sent_again(nursery: Any, autojump_clock: Any) -> None:
-    peer = Recycler()
-    wired = await wire(nursery, "memory", peer, keep_alive=True)
-    async with http.get(wired.url, agent=wired.agent) as response:
-        await response.read()
-    async with http.request(wired.url, agent=wired.agent) as request:
-        await request.flush_headers()
-        await request.end()
-        told: list[Any] = []
-
-        async def wait() -> None:
-            told.append(await request.get_response())
-
-        async with trio.open_nursery() as both:
-            both.start_soon(wait)
-            both.start_soon(wait)
-        assert [response.status_code for response in told] == [204, 204]
-    assert len(peer.heads) == 2
-
-
-async def test_second_stale_socket_is_an_error(nursery: Any, autojump_clock: Any) -> None:
-    server = FaultyServer([Expect(b"\r\n\r\n"), Send(OK), Expect(b"\r\n\r\n")], [Close()])
-    wired = await wire(nursery, "memory", server, keep_alive=True)
-    async with http.get(wired.url, agent=wired.agent) as response:
-        await response.read()
-    async with http.request(wired.url, agent=wired.agent) as request:
-        with pytest.raises(http.SocketHangUpError):
-            await request.get_response()
-        assert request.attempts == 2
-    assert wired.counts() == (0, 0, 0, 0)
-
-
-async def test_retry_that_cannot_connect(nursery: Any, autojump_clock: Any) -> None:
-    peer = Recycler()
-    wired = await wire(nursery, "memory", peer, keep_alive=True)
-    async with http.get(wired.url, agent=wired.agent) as response:
-        await response.read()
-
-    async def refuse(_: object) -> Any:
-        raise ConnectionRefusedError(111, "no")
-
-    wired.agent._connector = refuse
-    async with http.request(wired.url, agent=wired.agent) as request:
-        with pytest.raises(http.ConnectionFailedError) as caught:
-            await request.get_response()
-        assert caught.value.code == "ECONNREFUSED"
-    assert wired.counts() == (0, 0, 0, 0)
-
-
-async def test_a_byte_of_response_is_no_stale_socket(nursery: Any, autojump_clock: Any) -> None:
-    server = FaultyServer([
-        Expect(b"\r\n\r\n"), Send(OK), Expect(b"\r\n\r\n"), Send(b"H"), Close(),
-    ])  # fmt: skip
-    wired = await wire(nursery, "memory", server, keep_alive=True)
-    async with http.get(wired.url, agent=wired.agent) as response:
-        await response.read()
-    async with http.request(wired.url, agent=wired.agent) as request:
-        with pytest.raises(http.SocketHangUpError) as caught:
-            await request.get_response()
-    assert type(caught.value) is http.SocketHangUpError
-
-
-async def test_blocked_upload_on_a_stale_socket(nursery: Any) -> None:
-    peer = Recycler()
-    wired = await wire(nursery, "tcp", peer, keep_alive=True)
-    async with http.get(wired.url, agent=wired.agent) as response:
-        await response.read()
-    options: Any = {"method": "PUT", "agent": wired.agent, "body": BIG}
-    async with http.request(wired.url, **options) as request:
-        response = await request.get_response()
-        assert response.attempts == 2
-
-
 # --- 100 Continue ----------------------------------------------------------------------
 
 
@@ -499,3 +358,56 @@ async def test_too_much_information(nursery: Any, autojump_clock: Any) -> None:
         with pytest.raises(http.ParseError):
             await request.get_response()
     assert wired.counts() == (0, 0, 0, 0)
+
+
+class DeafStream(trio.abc.Stream):
+    """Sends once, and then breaks, while the peer can still be heard."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.sends = 1
+
+    async def send_all(self, data: Any) -> None:
+        if not self.sends:
+            raise trio.BrokenResourceError("they do not listen")
+        self.sends -= 1
+        await self.inner.send_all(data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> Any:
+        return await self.inner.receive_some(max_bytes)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_iterable_on_a_connection_that_breaks_one_way(
+    nursery: Any, autojump_clock: Any, late: bool
+) -> None:
+    pulled: list[int] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for number in range(5):
+            pulled.append(number)
+            yield b"x"
+
+    wait = 5 if late else 0.1
+    server = FaultyServer([Expect(b"\r\n\r\n"), Stall(wait), Send(EARLY), Stall()])
+    wired = await wire(nursery, "memory", server)
+    connect = wired.agent.create_connection
+
+    async def make(options: Any) -> Any:
+        return DeafStream(await connect(options))
+
+    options: Any = {"method": "POST", "agent": http.Agent(create_connection=make), "body": body()}
+    async with http.request(wired.url, **options) as request:
+        if late:
+            with pytest.raises(http.SocketHangUpError):
+                await request.get_response()
+        else:
+            response = await request.get_response()
+            assert await response.text() == "big"
+    assert pulled == [0, 1]

@@ -138,7 +138,8 @@ async def test_destroy_after_end_changes_nothing(nursery: Any, autojump_clock: A
     async def handle(_: Any, response: Any) -> None:
         await response.end("complete")
         response.destroy()
-        await response.end("more")
+        with pytest.raises(http.WriteAfterEndError):
+            await response.end("more")
         errored.append(response.errored)
 
     wired = await served(nursery, handle)
