@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -200,3 +201,9 @@ async def hello(request: http.IncomingMessage, response: http.ServerResponse) ->
 async def settle() -> None:
     """Let everything happen that needs no time."""
     await trio.testing.wait_all_tasks_blocked()
+
+
+async def send_quietly(client: Client, data: bytes) -> None:
+    """Send to a server that may close meanwhile."""
+    with contextlib.suppress(trio.BrokenResourceError):
+        await client.send(data)

@@ -218,8 +218,8 @@ class Server(ServerOptions, Answering):
             error = inner[0]
         if self._failure is None and isinstance(error, Exception):
             self._failure = error
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()
 
     async def _wait_for_sessions(self) -> None:
         while self._sessions:

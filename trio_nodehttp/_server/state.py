@@ -134,8 +134,7 @@ class SessionState:
     def depart(self, outcome: str = "client-gone") -> None:
         """The peer has left while a handler runs, or the socket is destroyed."""
         request = self.request
-        if request is None or request.closed:
-            return
+        assert request is not None
         self.outcome = self.outcome or outcome
         if request.aborted:
             return
