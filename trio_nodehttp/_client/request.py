@@ -151,7 +151,7 @@ class ClientRequest(Exchange):
     async def connect(self) -> Upgraded:
         """Send a CONNECT request and wait for its tunnel (RFC 9110 section 9.3.6).
 
-        Returns, raises and leaves behind what ``upgrade`` does.
+        Returns, raises and leaves behind, also when cancelled, what ``upgrade`` does.
         """
         return await self._hand_over()
 
