@@ -203,11 +203,13 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
             trailers = self._connection.codec.trailers
             limit = self._head.max_pairs
             self.__dict__["_kept_trailers"] = trailers[:limit] if limit else trailers
-        if self._observers is not None:
-            self._emit("end")
-        if self.on_end is not None:
-            hook, self.on_end = self.on_end, None
-            hook()
+        try:
+            if self._observers is not None:
+                self._emit("end")
+        finally:  # whatever an observer raises, the socket must not be lost
+            if self.on_end is not None:
+                hook, self.on_end = self.on_end, None
+                hook()
         return _NOTHING
 
     def _abort(self, error: BaseException) -> None:
@@ -219,10 +221,12 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
             self._disconnected.set()
         if not self.complete and self.errored is None:
             self.errored = error
-        self._emit("aborted")
         hook, self.on_aborted = self.on_aborted, None
-        if hook is not None:
-            hook()
+        try:
+            self._emit("aborted")
+        finally:
+            if hook is not None:
+                hook()
         self._emit("error", error)
         if hook is not None:
             self._close()

@@ -299,9 +299,11 @@ class Socket(SocketFacts):
         self._close_now()
         if self.on_destroy is not None:
             self.on_destroy()
-        if error is not None:
-            self._emit("error", error)
-        self._emit("close")
+        try:
+            if error is not None:
+                self._emit("error", error)
+        finally:
+            self._emit("close")
         return self
 
     def _close_now(self) -> None:
