@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from typing import Any
 
 import pytest
@@ -241,7 +240,6 @@ async def test_leaving(nursery: Any, kind: str, state: Any, fails: bool) -> None
     if not kept:
         await wired.all_ended()
         assert trio.lowlevel.current_statistics().tasks_living <= tasks + 1
-    gc.collect()
 
 
 async def use(wired: Wire, **options: Any) -> None:

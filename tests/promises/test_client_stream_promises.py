@@ -149,7 +149,7 @@ async def test_34_parts_add_up_to_the_whole(nursery: Any, kind: str) -> None:
         assert (parts["connect"] is None) is reused
         assert (parts["tls"] is not None) is (kind == "tls" and not reused)
         assert sum(part or 0.0 for part in parts.values()) == pytest.approx(timings.total)
-        assert timings.total == pytest.approx(spent, abs=0.005)
+        assert spent - 0.1 < timings.total <= spent, "exactly so by a virtual clock, below"
         if not reused:
             assert parts["first_byte"] >= 0.009
             assert parts["done"] >= 0.009
