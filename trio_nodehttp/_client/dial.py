@@ -101,7 +101,7 @@ async def _dial(options: ConnectOptions) -> trio.abc.Stream:
 async def _dial_unix(options: ConnectOptions) -> trio.SocketStream:
     try:
         return await trio.open_unix_socket(options.socket_path or "")
-    except (OSError, ValueError) as error:
+    except OSError as error:  # a path that is too long has no number
         raise connection_failed(error, f"connect {{}} {_place(options)}", "EINVAL") from error
 
 

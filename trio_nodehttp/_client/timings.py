@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
+
+_PARTS: Final = ("queued", "dns", "connect", "tls", "sent", "first_byte", "done")
 
 
 class Timings:
@@ -56,6 +60,5 @@ class Timings:
         return self._last - self.started
 
     def __repr__(self) -> str:
-        names = ("queued", "dns", "connect", "tls", "sent", "first_byte", "done")
-        parts = [f"{n}={getattr(self, n):.4f}" for n in names if getattr(self, n) is not None]
-        return f"<Timings {' '.join(parts)} reused={self.reused}>"
+        parts = [f"{n}={getattr(self, n):.4f}" for n in _PARTS if getattr(self, n) is not None]
+        return f"<Timings {' '.join([*parts, f'reused={self.reused}'])}>"
