@@ -47,7 +47,6 @@ class ServerResponse(OutgoingMessage):
 
     __slots__ = (
         "_may_persist",
-        "_on_finish",
         "_sent_continue",
         "keep_alive_hint",
         "req",
@@ -72,7 +71,6 @@ class ServerResponse(OutgoingMessage):
         self.status_message = ""
         self.keep_alive_hint: str | None = None
         self._may_persist: Callable[[], bool] | None = None
-        self._on_finish: Callable[[], object] | None = None
         self._sent_continue = False
 
     def assign_socket(self, socket: Socket) -> None:
@@ -144,7 +142,7 @@ class ServerResponse(OutgoingMessage):
         if line is None:
             self._check_start_line(status, message)
             line = f"HTTP/1.1 {status} {message or STATUS_CODES.get(status, 'unknown')}\r\n"
-        if status == 204 or status == 304 or status < 200:
+        if status in {204, 304} or status < 200:
             shape.has_body = False
         if self._may_persist is not None and not self._may_persist():
             shape.keep_alive = False
@@ -216,12 +214,6 @@ class ServerResponse(OutgoingMessage):
         start = _STATUS_LINES.get(status, f"HTTP/1.1 {status} unknown\r\n")
         line = f"{start}{text}\r\n" if known else ""
         await self._pass_on(line.encode("latin-1"))
-
-    # --- the end -------------------------------------------------------------------
-
-    def _finished(self) -> None:
-        if self._on_finish is not None:
-            self._on_finish()
 
     def __repr__(self) -> str:
         state = "ended" if self.writable_ended else "open"
