@@ -1,5 +1,12 @@
 """Settings of the documentation, built by `nox -s docs`."""
 
+import inspect
+from typing import Any
+
+import trio_nodehttp
+from trio_nodehttp._client.options import AgentOptions
+from trio_nodehttp._server.options import ServerOptions
+
 project = "trio_nodehttp"
 author = "trio_nodehttp contributors"
 copyright = author  # noqa: A001
@@ -9,8 +16,15 @@ html_theme = "furo"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
+default_role = "py:obj"
 
-autodoc_default_options = {"members": True, "undoc-members": False}
+# A class shows what it has from bases of its own, and not what a documented one brings.
+_DOCUMENTED = "BaseException Exception HTTPError Mapping OSError OutgoingMessage WebSocket"
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": False,
+    "inherited-members": ",".join(_DOCUMENTED.split()),
+}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -22,3 +36,28 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!trio_nodehttp\.).*"),
     ("py:.*", r"trio_nodehttp\.(\w+\.)*_.*"),
 ]
+
+OPTIONS = {trio_nodehttp.Agent: AgentOptions, trio_nodehttp.Server: ServerOptions}
+
+
+def add_options(
+    _: object, what: str, __: str, described: object, ___: object, lines: list[str]
+) -> None:
+    """Append the options of a class, which stand in a base of their own, to its description."""
+    options = OPTIONS.get(described) if what == "class" else None  # type: ignore[call-overload]
+    if options is not None:
+        lines += (inspect.getdoc(options) or "").splitlines()[1:]
+
+
+def leave_out(
+    _: object, __: str, name: str, member: object, ___: bool, ____: object
+) -> bool | None:
+    """Leave out the bare names of attributes: the description of their class has them."""
+    shown = inspect.isroutine(member) or isinstance(member, property) or name.isupper()
+    return None if shown else True
+
+
+def setup(app: Any) -> None:
+    """Come before napoleon, which reads the sections."""
+    app.connect("autodoc-process-docstring", add_options, priority=400)
+    app.connect("autodoc-skip-member", leave_out)

@@ -12,6 +12,7 @@ import pytest
 
 import trio_nodehttp
 import trio_nodehttp.testing
+from trio_nodehttp._client.target import CHECKS
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
 MODULES: tuple[ModuleType, ...] = (trio_nodehttp, trio_nodehttp.testing)
@@ -21,7 +22,7 @@ EXPORTS = [(module, name) for module in MODULES for name in module.__all__]
 
 def documented(module: ModuleType) -> set[str]:
     """The names that the reference page describes, each by a directive."""
-    pattern = rf"^\.\. auto\w+:: {re.escape(module.__name__)}\.(\w+)$"
+    pattern = rf"^\.\. auto(?!module)\w+:: {re.escape(module.__name__)}\.(\w+)$"
     return set(re.findall(pattern, REFERENCE.read_text(), re.MULTILINE))
 
 
@@ -68,12 +69,17 @@ def test_the_reference_page_has_every_public_name(module: ModuleType) -> None:
     assert sorted(documented(module)) == sorted(module.__all__)
 
 
+def test_the_reference_page_has_every_option_of_a_request() -> None:
+    _, _, section = REFERENCE.read_text().partition("### Options of a request")
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(CHECKS)
+
+
 def test_nothing_public_is_left_out_of_all() -> None:
     public = {
         name
         for name, value in vars(trio_nodehttp).items()
-        if not name.startswith("_")
-        and not isinstance(value, (ModuleType, type(annotations)))
+        if not name.startswith("_") and not isinstance(value, (ModuleType, type(annotations)))
     }
     assert public == set(trio_nodehttp.__all__)
 
