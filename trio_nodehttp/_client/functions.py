@@ -88,7 +88,7 @@ class Get:
 
 
 def get(url: Any = None, /, **options: Any) -> Get:
-    """Make a GET request (Node: ``http.get``): ``async with get(url) as response``.
+    """Make a GET request (Node: ``http.get``); enter what it gives for the response.
 
     Takes and raises what ``request`` does; the method is GET unless given.
     """
