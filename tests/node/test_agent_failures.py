@@ -151,6 +151,31 @@ async def test_the_agents_timeout_runs_before_it_is_connected(
     assert told == [(0.05, True), pytest.approx(0.05)]
 
 
+@pytest.mark.node("test-http-agent-timeout-option.js")
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_the_agents_timeout_is_told_of_a_silent_socket(
+    when: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def slow(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await trio.sleep(1)
+        await response.end("slow")
+
+    async with serving(slow) as origin:
+        told: list[float] = []
+        agent = origin.agent(keep_alive=True, timeout=0.05)
+        request = http.request(URL, agent=agent)
+        if when == "before":
+            request.on("timeout", lambda: told.append(trio.current_time()))
+        async with request:
+            if when == "after":
+                request.on("timeout", lambda: told.append(trio.current_time()))
+            began = trio.current_time()
+            # It only tells: the answer that comes later is as good.
+            assert await (await request.get_response()).text() == "slow"
+        assert told == [pytest.approx(began + 0.05)]
+        agent.destroy()
+
+
 @pytest.mark.node("test-http-agent-timeout.js")
 async def test_a_healthy_free_socket_is_reused() -> None:
     async with serving() as origin:

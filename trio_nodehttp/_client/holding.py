@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from .._errors import (
     StateError,
     StreamDestroyedError,
 )
+from .._observers import Observer
 from .._sansio.events import ResponseHead
 from .._transport import Socket
 from .agent import Agent
@@ -143,6 +145,15 @@ class Holding(Outset):
         """Watch the socket for silence; tells once, see ``OutgoingMessage.set_timeout``."""
         self.__dict__.pop("_silence_told", None)
         return Outset.set_timeout(self, seconds, callback)
+
+    def _add(self, name: str, given: Observer, called: Observer) -> None:
+        Outset._add(self, name, given, called)
+        limit, connection = self._agent.timeout, self._connection
+        if name != "timeout" or not limit or connection is None:
+            return
+        # Without an observer the watch was left out, for it costs.
+        if connection.socket.timeout == math.inf:
+            connection.socket.set_timeout(limit)
 
     def _notice_silence(self) -> bool:
         # As in Node, the second silence of a request is not told, and ends nothing.
