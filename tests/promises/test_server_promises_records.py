@@ -235,7 +235,7 @@ async def test_promise_35_every_request_leaves_an_access_record(
         (junk,) = await records_of(served, caplog, b"NO SUCH THING\r\n")
         assert (junk["method"], junk["status"]) == (None, 400)
         assert (junk["outcome"], junk["bytes_in"]) == ("parse-error", 15)
-        assert junk["bytes_out"] == 0
+        assert junk["bytes_out"] == len(BAD_REQUEST)
         (late,) = await records_of(served, caplog, b"GET / HT")
         assert (late["status"], late["outcome"]) == (408, "timeout")
         (bad,) = await records_of(

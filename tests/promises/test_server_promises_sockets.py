@@ -16,7 +16,7 @@ import trio.lowlevel
 
 import trio_nodehttp as http
 from tests._server.certificates import Authority
-from tests._server.kit import Client, ask, dialled, hello, listening, settle
+from tests._server.kit import BAD_REQUEST, Client, ask, dialled, hello, listening, settle
 
 Request = http.IncomingMessage
 Response = http.ServerResponse
@@ -267,3 +267,19 @@ async def test_promise_33_another_certificate_for_new_handshakes(authority: Auth
                     pass
             assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
             await settle()
+
+
+async def test_promise_35_a_record_names_the_peer_of_a_refused_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "trio_nodehttp.access")
+    server = http.create_server(hello)
+    async with listening(server), dialled(server) as client:
+        await client.send(b"junk\r\n\r\n")
+        assert await client.until_end() == BAD_REQUEST
+        while server.connections:
+            await trio.lowlevel.checkpoint()
+    warning, access = caplog.records
+    assert "from 127.0.0.1" in warning.getMessage()
+    assert "8 bytes received" in warning.getMessage()
+    assert access.__dict__["peer"] == "127.0.0.1"

@@ -26,7 +26,6 @@ import trio
 
 from .._errors import HTTPError, SocketTimeoutError
 from .._sansio.events import RequestHead
-from .answers import refusal_status
 
 _logger: Final = logging.getLogger("trio_nodehttp.access")
 
@@ -34,7 +33,7 @@ _logger: Final = logging.getLogger("trio_nodehttp.access")
 class Access:
     """Measures one request; made only while somebody listens to the logger."""
 
-    __slots__ = ("_head", "_read", "_started", "_written")
+    __slots__ = ("_head", "_peer", "_read", "_started", "_written")
 
     def __init__(self, session: Any, head: RequestHead | None) -> None:
         self._head = head
@@ -42,6 +41,7 @@ class Access:
         self._read = 0
         self._read = self._consumed(session) - (0 if head is None else head.size)
         self._written = session.socket.bytes_written
+        self._peer = session.socket.remote_address
 
     def _consumed(self, session: Any) -> int:
         """Count what was read, without what belongs to requests that follow."""
@@ -60,14 +60,12 @@ class Access:
         return "timeout" if isinstance(error, SocketTimeoutError) else "parse-error"
 
     @staticmethod
-    def refused(session: Any, error: HTTPError) -> None:
-        """Record a request that no handler saw, or finish the one that failed."""
+    def refuse(session: Any, error: HTTPError) -> None:
+        """Say why a request is refused; one that no handler saw gets its record now."""
         if session._access is None and _logger.isEnabledFor(logging.INFO):
             session._access = Access(session, None)
             session._access._read -= session.connection.codec.buffered
-        if session._access is not None:
-            session.outcome = Access.outcome_of(error)
-            session._access.end(session, refusal_status(error))
+        session.outcome = Access.outcome_of(error)
 
     def end(self, session: Any, status: int | None = None) -> None:
         """Write the record.
@@ -100,7 +98,7 @@ class Access:
                 "bytes_out": session.socket.bytes_written - self._written,
                 "connection": session.number,
                 "request": session.requests,
-                "peer": session.socket.remote_address,
+                "peer": self._peer,
                 "outcome": outcome,
             },
         )

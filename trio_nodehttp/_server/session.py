@@ -44,6 +44,7 @@ from .answers import (
     close_politely,
     find_fault,
     keep_alive_hint,
+    refusal_status,
     send_refusal,
 )
 from .options import logger
@@ -345,14 +346,18 @@ class Session(SessionState):
             self.socket.bytes_read,
             self._server.max_header_size,
         )
-        Access.refused(self, error)
+        Access.refuse(self, error)
         self.phase = HANDLER
         self._scope.deadline = math.inf
         handler = self._handlers.named.get("client_error")
+        status = None
         if handler is not None:
             await self._ask(handler, error)
         elif self.socket.bytes_read or not self.socket.encrypted:
             await send_refusal(self.connection, error)
+            status = refusal_status(error)
+        if self._access is not None:
+            self._access.end(self, status)
         self.socket.destroy(error)
 
     async def _ask(self, handler: Handler, error: HTTPError) -> None:
