@@ -337,3 +337,16 @@ async def test_close_comes_last_and_once(side: Side) -> None:
             await (await live.message.get_response()).read()
     assert told == ["finish", "close"]
     assert live.message.closed
+
+
+@pytest.mark.node_api("OutgoingMessage|outgoingMessage.writableLength")
+async def test_a_head_that_waits_counts() -> None:
+    async with outgoing("server") as live:
+        response = live.message
+        assert isinstance(response, http.ServerResponse)
+        assert response.writable_length == 0
+        response.write_head(200, {"X-A": "1"})
+        waiting = response.writable_length
+        await response.flush_headers()
+        assert waiting == len(await live.peer.seen())
+        assert response.writable_length == 0
