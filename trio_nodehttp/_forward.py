@@ -275,6 +275,9 @@ class _Way:
             )
         if not isinstance(self.headers, (Mapping, type(None))):
             raise InvalidArgTypeError(f"headers must be a mapping, not {self.headers!r}")
+        _checks.check_text("path", self.path)
+        if self.path is not None and not self.path.startswith(("/", "*")):
+            raise InvalidArgValueError(f"path must begin with a slash, not {self.path!r}")
         _checks.check_text("via", self.via)
         if self.via is not None and not is_token(self.via):
             raise InvalidArgValueError(f"via must be a token, not {self.via!r}")
@@ -289,8 +292,8 @@ class _Way:
         head = request._head
         assert isinstance(head, RequestHead)
         place = parse_url(self.origin)
-        target = self.path or head.target
-        authority, target = split_target(head.method, target)
+        authority, target = split_target(head.method, head.target)
+        target = target if self.path is None else self.path
         if place.path != "/" and target != "*":
             target = place.path.rstrip("/") + target
         asked = authority or head.host

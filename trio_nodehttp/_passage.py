@@ -266,5 +266,9 @@ async def answer_failure(
 
 async def answer(response: ServerResponse, status: int) -> None:
     """Answer with a status and its phrase. Cancelled, a part may have been sent."""
-    text = f"{STATUS_CODES[status]}\n" if status >= 400 else ""
-    await response.write_head(status, {"Content-Type": "text/plain"}).end(text)
+    response.status_code = status
+    text = ""
+    if status >= 400:
+        text = f"{STATUS_CODES[status]}\n"
+        response.set_header("Content-Type", "text/plain")
+    await response.end(text)

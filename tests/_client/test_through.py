@@ -366,12 +366,12 @@ async def test_cancelling_at_any_checkpoint_leaves_nothing() -> None:
             await response.read()
 
     count: int = 1
-    cancelled: object = True
+    cancelled = True
     while cancelled:
         async with MemoryNetwork() as network, network.agent(proxy="proxy.test:3128") as agent:
             ScriptedProxy(network, OPEN, OK)
             work: Callable[[], Any] = partial(fetch, agent)
-            cancelled = await cancel_at(count, work)
+            cancelled = await cancel_at(count, work) is not None
             assert nothing_left(agent)
             assert all(connection.client.closed for connection in network.connections)
         count += 1
