@@ -42,7 +42,9 @@ async def first_url(process: trio.Process) -> str:
     assert process.stdout is not None
     text = b""
     while not (found := re.search(rb"http://[^\s]+\n", text)):
-        text += await process.stdout.receive_some()
+        more = await process.stdout.receive_some()
+        assert more, f"it ended, and said {text!r}"
+        text += more
     return found[0].decode().strip()
 
 
