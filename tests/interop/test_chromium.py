@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -14,6 +15,7 @@ import trio_nodehttp as http
 from tests._server.kit import listening
 from tests.interop.chromium import chromium
 from tests.test_examples import command, first_url, free_port, running
+from tests.wires import contexts
 
 SECONDS = 60.0
 IMAGES = 24
@@ -39,6 +41,7 @@ LOOK = """({
   widths: [...document.images].map((image) => image.naturalWidth),
 })"""
 WHOLE = {"text": "é", "color": "rgb(1, 2, 3)", "ran": 2, "widths": [7] * IMAGES}
+STATUS = 'performance.getEntriesByType("navigation")[0].responseStatus'
 POST = """fetch("/echo", {method: "POST", body: "é".repeat(100000)})
   .then((response) => response.text())
   .then((text) => text === "é".repeat(100000))"""
@@ -78,6 +81,79 @@ async def test_it_loads_a_page_with_assets_on_few_connections() -> None:
             assert await tab.evaluate(POST) is True
         assert site.asked == Counter([*FILES, "/echo"])
         assert site.connections <= 8  # six for each host, and one or two on suspicion
+
+
+@asynccontextmanager
+async def proxy(*allowed: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """Run a forward proxy; its URL, and the method and target of each request."""
+    seen: list[str] = []
+
+    async def forward(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        seen.append(f"{request.method} {request.url}")
+        host = urlsplit(request.url).netloc
+        if host in allowed:
+            await http.forward(request, response, f"http://{host}", agent=agent)
+        else:
+            await response.write_head(403, {"Content-Type": "text/plain"}).end("not there\n")
+
+    async def connect(request: http.IncomingMessage, stream: http.UpgradedStream) -> None:
+        seen.append(f"{request.method} {request.url}")
+        if request.url in allowed:
+            await http.forward_connect(request, stream)
+
+    server = http.create_server(forward)
+    server.on("connect", connect)
+    async with http.Agent(keep_alive=True) as agent, listening(server):
+        yield server.url, seen
+
+
+def by(url: str) -> list[str]:
+    """Chromium's flags for a proxy, which for loopback it would not use."""
+    return [f"--proxy-server={url}", "--proxy-bypass-list=<-loopback>"]
+
+
+async def test_it_loads_a_page_by_the_forward_proxy() -> None:
+    with trio.fail_after(SECONDS):
+        site = Site()
+        async with listening(site.server):
+            origin = site.server.url
+            async with (
+                proxy(origin.removeprefix("http://")) as (url, seen),
+                chromium(*by(url)) as browser,
+                browser.tab() as tab,
+            ):
+                await tab.go_to(f"{origin}/")
+                assert await tab.evaluate(LOOK) == WHOLE
+                assert await tab.evaluate(POST) is True
+                elsewhere = f"http://127.0.0.1:{await free_port()}/"
+                await tab.go_to(elsewhere)
+                assert await tab.evaluate(STATUS) == 403
+                assert f"GET {elsewhere}" in seen
+            mine = [line for line in seen if origin in line]
+            assert sorted(mine) == sorted(
+                [*(f"GET {origin}{path}" for path in FILES), f"POST {origin}/echo"]
+            )
+            assert site.asked == Counter([*FILES, "/echo"])
+
+
+async def test_it_opens_tunnels_through_the_forward_proxy() -> None:
+    server_context, _ = contexts()
+    with trio.fail_after(SECONDS):
+        site = Site()
+        async with listening(site.server, ssl_context=server_context):
+            host = site.server.url.removeprefix("https://")
+            async with (
+                proxy(host) as (url, seen),
+                chromium(*by(url), "--ignore-certificate-errors") as browser,
+                browser.tab() as tab,
+            ):
+                await tab.go_to(f"https://{host}/")
+                assert await tab.evaluate(LOOK) == WHOLE
+                assert await tab.evaluate(POST) is True
+            mine = [line for line in seen if host in line]
+            assert set(mine) == {f"CONNECT {host}"}
+            assert site.connections == len(mine)
+            assert site.asked == Counter([*FILES, "/echo"])
 
 
 @asynccontextmanager
