@@ -361,7 +361,7 @@ async def test_trailers_go_both_ways(nursery: trio.Nursery, memory_network: Memo
         ({"headers": {"a b": "c"}}, http.InvalidHTTPTokenError, "a b"),
         ({"headers": {"a": "b\r\nc: d"}}, http.InvalidCharError, "header content"),
         ({"preserve_host": 1}, http.InvalidArgTypeError, "preserve_host"),
-        ({"answer_failures": 1}, http.InvalidArgTypeError, "answer_failures"),
+        ({"raise_unreached": 1}, http.InvalidArgTypeError, "raise_unreached"),
         ({"agent": "a"}, http.InvalidArgTypeError, "agent"),
         ({"path": "/a b"}, http.UnescapedCharactersError, "path"),
         ({"path": "a"}, http.InvalidArgValueError, "path must begin"),

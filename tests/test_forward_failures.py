@@ -244,7 +244,7 @@ async def test_a_failure_can_be_raised_for_another_origin(memory_network: Memory
             for name in ("down.test", "origin.test"):
                 try:
                     await http.forward(
-                        request, response, f"http://{name}", agent=agent, answer_failures=False
+                        request, response, f"http://{name}", agent=agent, raise_unreached=True
                     )
                 except http.ConnectionFailedError:
                     continue
@@ -261,17 +261,40 @@ async def test_a_failure_can_be_raised_for_another_origin(memory_network: Memory
         nursery.cancel_scope.cancel()
 
 
-async def test_a_response_that_began_is_never_raised_for(
-    nursery: trio.Nursery, memory_network: MemoryNetwork
+@pytest.mark.parametrize("answer", [b"", PART])
+async def test_an_origin_that_was_reached_is_answered_for(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, answer: bytes
 ) -> None:
-    proxy = await chain(nursery, memory_network, answer_failures=False)
+    proxy = await chain(nursery, memory_network, raise_unreached=True)
 
     async def origin(stream: Any) -> None:
         await read_head(stream)
-        await stream.send_all(PART)
+        await stream.send_all(answer)
 
     memory_network.listen("origin.test", 80, origin)
-    assert (await proxy.get()).endswith(b"\r\n\r\nbo")
+    told = refusal(await proxy.get())
+    assert told == (BAD_GATEWAY if not answer else (b"HTTP/1.1 200 OK", b"bo"))
+
+
+async def test_a_connection_that_took_too_long_is_none(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def connect(_: object) -> trio.abc.Stream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def handler(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        agent = http.Agent(create_connection=connect)
+        with pytest.raises(http.SocketTimeoutError, match="kept us waiting for 3"):
+            await http.forward(
+                request, response, "http://a.test", agent=agent, timeout=3, raise_unreached=True
+            )
+        await response.end(await request.read())
+
+    await nursery.start(memory_network.serve, http.create_server(handler), "front.test")
+    stream = await memory_network.connect("front.test")
+    await stream.send_all(POST + b"body")
+    assert (await read_all(stream)).endswith(b"\r\n\r\nbody")
 
 
 # --- the client fails ------------------------------------------------------------------------

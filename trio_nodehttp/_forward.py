@@ -67,7 +67,7 @@ async def forward(
     via: str | None = PSEUDONYM,
     # What if it fails
     timeout: float | None = TIMEOUT,
-    answer_failures: bool = True,
+    raise_unreached: bool = False,
 ) -> None:
     """Pass a request on to an origin, and its response back, both streamed.
 
@@ -106,20 +106,20 @@ async def forward(
         via: The name in ``Via`` (RFC 9110 section 7.6.3); None sends none.
         timeout: Seconds that the origin may keep us waiting, each time: for a
             connection, for its response, for more of it, and to take more of ours.
-        answer_failures: False raises what the origin failed with, as long as
-            nothing was sent to the client.
+        raise_unreached: Raise where no connection could be had, in place of answering,
+            so that another origin can be tried.
 
     Raises:
         InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL.
         InvalidArgTypeError, InvalidArgValueError: An argument is wrong; named in the text.
         HTTPError: The client broke off, or broke the rules of HTTP; for the server.
-        ConnectionFailedError: With ``answer_failures=False``: the origin was not
-            reached, and nothing of the request has been read.
+        ConnectionFailedError, SocketTimeoutError: With ``raise_unreached``: there is no
+            connection to the origin; nothing was read or sent.
 
     When it is cancelled, the request to the origin is given up; nothing is left open.
     """
     limit = check_seconds("timeout", timeout) or math.inf
-    _checks.check_flag("answer_failures", answer_failures)
+    _checks.check_flag("raise_unreached", raise_unreached)
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
     if await _is_last_hop(request, response):
         return
@@ -130,7 +130,7 @@ async def forward(
         except HTTPError as error:
             if find_fault(error, request._connection, request) is not None:  # type: ignore[arg-type]
                 raise
-            if not (answer_failures or response.headers_sent):
+            if raise_unreached and not passage.reached:
                 raise
             await answer_failure(error, request, response)
     if request.aborted:

@@ -41,6 +41,7 @@ class Passage:
         "_request",
         "_response",
         "_via",
+        "reached",
     )
 
     def __init__(
@@ -59,6 +60,7 @@ class Passage:
         self._patience = trio.CancelScope()
         self._failure: Exception | None = None
         self._informed = 0
+        self.reached = False  # there was a connection to the origin
         self._asked = trio.Event()  # the origin asks for the body
 
     # --- waiting for the origin --------------------------------------------------------
@@ -77,6 +79,7 @@ class Passage:
         with self._patience:
             self._wait()
             async with self._onward:
+                self.reached = True
                 await self._exchange()
         if self._patience.cancelled_caught:
             raise self._too_slow()
