@@ -11,7 +11,14 @@ import trio
 
 from ._connection import Connection
 from ._encodings import Decoder, find_decoder
-from ._errors import AbortedError, HTTPError, InvalidArgValueError, SocketHangUpError
+from ._errors import (
+    AbortedError,
+    HTTPError,
+    InvalidArgTypeError,
+    InvalidArgValueError,
+    SocketHangUpError,
+    StreamDestroyedError,
+)
 from ._received import ReceivedHead
 from ._sansio.events import RequestHead, ResponseHead
 from ._transport import HIGH_WATER_MARK, Socket
@@ -45,6 +52,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         "__weakref__",
         "_decoder",
         "_disconnected",
+        "_disowned",
         "_read_started",
         "_sent",
         "aborted",
@@ -79,6 +87,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         self._headers = None
         self._decoder: Decoder | None = None
         self._disconnected: trio.Event | None = None
+        self._disowned = False
         self._read_started = False
         self._sent = 0
         self.url = head.target if isinstance(head, RequestHead) else ""
@@ -131,14 +140,15 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
             AbortedError: The connection ended before the message did.
             ParseError: The framing is wrong (RFC 9112 section 7).
             SocketTimeoutError: The peer was silent for too long.
-            trio.ClosedResourceError: ``aclose`` was called before the end.
+            StreamDestroyedError: ``destroy`` or ``aclose`` was called before the end.
             trio.BusyResourceError: Another task is reading this message.
+            InvalidArgTypeError: ``max_bytes`` is no whole number.
             InvalidArgValueError: ``max_bytes`` is less than 1.
 
         A cancelled call has read nothing and can be repeated.
         """
-        if max_bytes is not None and max_bytes < 1:
-            raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
+        if max_bytes is not None:
+            _check_max(max_bytes)
         socket = None if self._connection is None else self._connection.socket
         before = 0 if socket is None else socket.bytes_read
         data = await self._pull(max_bytes)
@@ -189,11 +199,12 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         return error
 
     def _unreadable(self) -> BaseException:
-        if self.errored is not None:
-            return self.errored
-        if self.aborted:
-            return AbortedError("aborted")
-        return trio.ClosedResourceError("the message was destroyed before its end")
+        if not self._disowned:
+            if self.errored is not None:
+                return self.errored
+            if self.aborted:
+                return AbortedError("aborted")
+        return StreamDestroyedError("the message was closed before its end")
 
     def _end(self) -> bytes:
         """The body is over: tell whoever wants to know."""
@@ -252,12 +263,13 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         Raises:
             AbortedError: The connection ended before the message did.
             ParseError: The framing is wrong.
+            InvalidArgTypeError: ``max_bytes`` is no whole number.
             InvalidArgValueError: ``max_bytes`` is less than 1.
 
         A cancelled call loses what it had read: after it, destroy the message.
         """
-        if max_bytes is not None and max_bytes < 1:
-            raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
+        if max_bytes is not None:
+            _check_max(max_bytes)
         socket = None if self._connection is None else self._connection.socket
         before = 0 if socket is None else socket.bytes_read
         limit = math.inf if max_bytes is None else max_bytes
@@ -421,6 +433,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
 
         Also when cancelled the message is closed.
         """
+        self._disowned = True
         self.destroy()
         await trio.lowlevel.checkpoint()
 
@@ -462,6 +475,13 @@ class _CancelOnDisconnect:
         """Leave; swallows the cancellation that the departure caused."""
         self._message.off("aborted", self._scope.cancel)
         return bool(self._scope.__exit__(*exc_info))  # type: ignore[arg-type]
+
+
+def _check_max(max_bytes: object) -> None:
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
+        raise InvalidArgTypeError(f"max_bytes must be a whole number, not {max_bytes!r}")
+    if max_bytes < 1:
+        raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
 
 
 async def _checkpoint_with(data: bytes) -> None:

@@ -14,6 +14,7 @@ from ._errors import (
     BodyNotAllowedError,
     ContentLengthMismatchError,
     HTTPError,
+    SocketHangUpError,
     StreamDestroyedError,
     TrailerInvalidError,
     WriteAfterEndError,
@@ -173,6 +174,8 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         if self.writable_ended:
             raise WriteAfterEndError("write after end")
         if self.destroyed:
+            if isinstance(self.errored, SocketHangUpError):
+                raise SocketHangUpError(str(self.errored))
             raise StreamDestroyedError("Cannot call write after a stream was destroyed")
 
     def _frame(self, data: bytes) -> bytes:
@@ -275,6 +278,7 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         if data and self.writable_ended:
             raise WriteAfterEndError("write after end")
         if self._held is None or self.destroyed:
+            self.writable_ended = True
             await trio.lowlevel.checkpoint()
             return self
         await self._pass_on(_NO_BYTES)
@@ -285,32 +289,49 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send a piece of the body: ``write`` under the name of ``trio.abc.SendStream``.
 
-        Raises and leaves behind what ``write`` does, also when cancelled.
+        Raises and leaves behind what ``write`` does, also when cancelled; and
+        StreamDestroyedError where another task calls ``aclose`` meanwhile.
         """
-        await self.write(data)
+        try:
+            await self.write(data)
+        except SocketHangUpError as error:
+            self._check_closed(error)
+            raise
+
+    def _check_closed(self, error: SocketHangUpError) -> None:
+        if "_aclosed" in self.__dict__:
+            raise StreamDestroyedError("this message was closed by another task") from error
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until ``write`` might not block. A cancelled call changes nothing.
 
         Raises:
-            trio.ClosedResourceError: The message has ended or was destroyed.
+            WriteAfterEndError: ``end`` was called before.
+            StreamDestroyedError: The message was destroyed.
             SocketHangUpError: The peer has gone.
         """
         self._check_writable()
         if self._socket is None:
             await trio.lowlevel.checkpoint()
         else:
-            await self._socket.wait_writable()
+            try:
+                await self._socket.wait_writable()
+            except SocketHangUpError as error:
+                self._check_closed(error)
+                raise
 
     async def aclose(self) -> None:
         """End the message: ``end`` under the name of ``trio.abc.AsyncResource``.
 
-        If it is cancelled, or the peer has gone, the message is destroyed instead.
+        If it is cancelled, or the peer has gone, or another task is writing it, the
+        message is destroyed instead.
         """
+        self.__dict__["_aclosed"] = True
         try:
             await self.end()
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.BusyResourceError, StreamDestroyedError):
             self.destroy()
+            await trio.lowlevel.checkpoint()
         except BaseException:
             self.destroy()
             raise
