@@ -81,7 +81,11 @@ class SocketFacts(Observable):
     def get_peer_certificate(self, *, binary_form: bool = False) -> dict[str, Any] | bytes | None:
         """Tell the peer's certificate as ``ssl.SSLSocket.getpeercert`` does.
 
-        None without TLS, and before the handshake.
+        Args:
+            binary_form: Give it as DER, also one that was not verified.
+
+        Returns:
+            The certificate; None without TLS, and before the handshake.
         """
         if self.connecting or not isinstance(self.stream, trio.SSLStream):
             return None
@@ -94,7 +98,14 @@ class SocketFacts(Observable):
     # --- options -------------------------------------------------------------------
 
     def set_no_delay(self: Self, no_delay: bool = True) -> Self:
-        """Send small packets at once (TCP_NODELAY); no effect without TCP."""
+        """Send small packets at once (TCP_NODELAY); no effect without TCP.
+
+        Args:
+            no_delay: False lets the system gather them.
+
+        Returns:
+            This socket.
+        """
         self._set_option(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, int(no_delay))
         return self
 
@@ -104,6 +115,9 @@ class SocketFacts(Observable):
         Args:
             enable: Send probes.
             initial_delay: Seconds of silence before the first; 0 leaves the default.
+
+        Returns:
+            This socket.
         """
         self._set_option(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, int(enable))
         if enable and initial_delay >= 1 and hasattr(stdlib_socket, "TCP_KEEPIDLE"):

@@ -68,7 +68,17 @@ class OutgoingFields(Observable):
         return self
 
     def append_header(self: Self, name: str, value: HeaderValue) -> Self:
-        """Add a value to a header; each is a line of its own. Errors as ``set_header``."""
+        """Add a value to a header; each is a line of its own (Node: ``appendHeader``).
+
+        Args:
+            name: Of the header; the case of its first value is sent.
+            value: A text or number; a list or tuple of texts gives a line each.
+
+        Returns:
+            This message.
+
+        Raises what ``set_header`` does.
+        """
         headers = self._changeable("append")
         validate_header_name(name)
         key = name.lower()
@@ -84,6 +94,12 @@ class OutgoingFields(Observable):
 
     def set_headers(self: Self, headers: Mapping[str, HeaderValue]) -> Self:
         """Set every header of a mapping; values of ``Set-Cookie`` stay separate lines.
+
+        Args:
+            headers: Names and values, such as the ``headers`` of a received message.
+
+        Returns:
+            This message.
 
         Raises:
             InvalidArgTypeError: ``headers`` is not a mapping.
@@ -153,6 +169,10 @@ class OutgoingFields(Observable):
         """Give the trailers that follow a chunked body (RFC 9112 section 7.1.2).
 
         They are left out where the body is not chunked, as for HTTP/1.0.
+
+        Args:
+            headers: A mapping, a list of pairs or Node's flat list. A second call takes
+                the place of the first.
 
         Raises:
             InvalidHTTPTokenError: A name is not a token.

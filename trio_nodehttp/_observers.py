@@ -59,7 +59,14 @@ class Observable:
     @overload
     def once(self: Self, name: str, fn: Observer) -> Self: ...
     def once(self: Self, name: str, fn: Observer | None = None) -> Self | Callable[[Fn], Fn]:
-        """Call a function at the next event of that name only; see ``on``."""
+        """Call a function at the next event of that name only.
+
+        Args:
+            name: The event, in snake_case.
+            fn: The function; without one this is a decorator.
+
+        Returns and raises what ``on`` does.
+        """
         if fn is None:
 
             def decorate(function: Fn) -> Fn:
@@ -76,7 +83,15 @@ class Observable:
         return self
 
     def off(self: Self, name: str, fn: Observer) -> Self:
-        """Stop calling a function that ``on`` or ``once`` added; no error if it is not there."""
+        """Stop calling a function that ``on`` or ``once`` added.
+
+        Args:
+            name: The event.
+            fn: The function; no error if it is not there. Added twice, it goes once.
+
+        Returns:
+            This object.
+        """
         added = (self._observers or {}).get(name, [])
         for index, (given, _) in enumerate(added):
             if given == fn:

@@ -136,6 +136,9 @@ class Socket(SocketFacts):
             seconds: How long; 0 or None switches the watch off.
             callback: Registered with ``once("timeout", ...)``.
 
+        Returns:
+            This socket.
+
         Raises:
             InvalidArgTypeError: ``seconds`` is no number.
             OutOfRangeError: ``seconds`` is negative.
@@ -288,6 +291,9 @@ class Socket(SocketFacts):
 
         Args:
             error: Why; kept as ``errored`` and told to observers of ``error``.
+
+        Returns:
+            This socket.
         """
         if self.destroyed:
             return self

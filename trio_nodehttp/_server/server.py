@@ -459,6 +459,9 @@ class Server(ServerOptions, Answering):
     def reload_tls(self, ssl_context: ssl.SSLContext) -> None:
         """Use another TLS context for new handshakes; connections go on as they are.
 
+        Args:
+            ssl_context: With the new certificate.
+
         Raises:
             InvalidArgTypeError: It is no ``ssl.SSLContext``.
             ServerNotRunningError: The server does not speak TLS.
