@@ -217,18 +217,28 @@ async def test_a_free_socket_that_the_user_destroyed_is_not_reused() -> None:
 
 
 @pytest.mark.node("test-http-agent-timeout.js")
-async def test_the_hook_may_set_an_idle_timeout(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize("timeout", [None, 0.05])
+async def test_the_hook_may_set_an_idle_timeout(
+    timeout: float | None, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def slow(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await trio.sleep(1 if request.url == "/slow" else 0)
+        await response.end(request.url)
+
     class Patient(http.Agent):
         def keep_socket_alive(self, socket: http.Socket) -> bool:
             assert super().keep_socket_alive(socket)
             socket.set_timeout(0.06)
             return True
 
-    async with serving() as origin:
+    async with serving(slow) as origin:
         create_connection = origin.network.create_connection
-        agent = Patient(keep_alive=True, timeout=0.05, create_connection=create_connection)
+        agent = Patient(keep_alive=True, timeout=timeout, create_connection=create_connection)
         await fetch(agent)
         (socket,) = agent.free_sockets[NAME]
+        # It is for the idle time: a request may take longer.
+        assert await fetch(agent, "/slow") == "/slow"
+        assert agent.free_sockets[NAME] == (socket,)
         await trio.sleep(0.055)
         assert not socket.destroyed
         await trio.sleep(0.01)
@@ -257,12 +267,13 @@ async def test_the_default_agent_serves_bursts(http_server: HTTPServerFactory) -
 
 
 @pytest.mark.node("test-http-agent.js")
-async def test_every_request_gets_its_own_error() -> None:
+@pytest.mark.parametrize("max_sockets", [math.inf, 3])
+async def test_every_request_gets_its_own_error(max_sockets: float) -> None:
     async def create_connection(options: http.ConnectOptions) -> trio.abc.Stream:
         await trio.testing.wait_all_tasks_blocked()
         raise OSError(errno.EHOSTDOWN, "it is down")
 
-    agent = http.Agent(create_connection=create_connection)
+    agent = http.Agent(create_connection=create_connection, max_sockets=max_sockets)
     errors: list[Any] = []
 
     async def one() -> None:
@@ -270,9 +281,11 @@ async def test_every_request_gets_its_own_error() -> None:
             await fetch(agent)
         errors.append(caught.value)
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(16):
-            nursery.start_soon(one)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(16):
+                nursery.start_soon(one)
+    assert agent.stats() == http.Agent().stats()
     assert len({id(error) for error in errors}) == 16
     assert {error.code for error in errors} == {"EHOSTDOWN"}
     assert {type(error.__cause__) for error in errors} == {OSError}

@@ -98,7 +98,10 @@ def test_max_total_sockets_is_checked(value: object, error: type[Exception] | No
 @pytest.mark.node("test-http-agent-maxtotalsockets.js")
 @pytest.mark.node_api("Agent|agent.maxTotalSockets", "Agent|agent.maxSockets")
 @pytest.mark.parametrize(("max_total", "max_sockets"), [(2, 3), (3, 2), (2, 2)])
-async def test_no_origin_starves_another(max_total: int, max_sockets: int) -> None:
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_no_origin_starves_another(
+    max_total: int, max_sockets: int, keep_alive: bool
+) -> None:
     seen: list[tuple[int, int]] = []
 
     async def handler(request: http.IncomingMessage, response: http.ServerResponse) -> None:
@@ -108,15 +111,17 @@ async def test_no_origin_starves_another(max_total: int, max_sockets: int) -> No
         await response.end("ok")
 
     async with serving(handler, "a.test", "b.test") as origin:
-        agent = origin.agent()
+        agent = origin.agent(keep_alive=keep_alive)
         agent.max_sockets = max_sockets
         agent.max_total_sockets = max_total
         urls = [f"http://{'ab'[n % 2]}.test/{n}" for n in range(12)]
-        assert await fetch_all(agent, urls) == ["ok"] * 12
+        with trio.fail_after(5):
+            assert await fetch_all(agent, urls) == ["ok"] * 12
         assert len(seen) == 12
         assert max(total for total, _ in seen) == max_total
         assert max(most for _, most in seen) <= max_sockets
         assert (agent.sockets, agent.requests) == ({}, {})
+        agent.destroy()
 
 
 @pytest.mark.node("test-http-keep-alive.js")
@@ -132,9 +137,16 @@ async def test_without_keep_alive_a_socket_serves_who_waits() -> None:
                 left.append((len(agent.sockets[NAME]), waiting))
                 assert await res.text() == path
 
-        async with trio.open_nursery() as nursery:
+        async with (
+            trio.open_nursery() as nursery,
+            http.get("http://origin.test/0", agent=agent) as held,
+        ):
             for path in ("/1", "/2", "/3"):
                 nursery.start_soon(one, path)
+                await trio.testing.wait_all_tasks_blocked()
+            assert len(agent.requests[NAME]) == 3
+            await held.resume()
+        assert origin.urls == ["/0", "/1", "/2", "/3"]
         assert left == [(1, 2), (1, 1), (1, -1)]
         assert len(origin.connections) == 1
         assert (agent.sockets, agent.requests, agent.free_sockets) == ({}, {}, {})

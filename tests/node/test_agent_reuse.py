@@ -73,6 +73,24 @@ async def test_an_error_on_an_idle_socket_reaches_nobody() -> None:
         agent.destroy()
 
 
+@pytest.mark.node("test-http-agent-error-on-idle.js")
+async def test_an_idle_socket_that_the_peer_left_is_not_used() -> None:
+    async with serving() as origin:
+        agent = origin.agent(keep_alive=True)
+        idle = await use(agent)
+        assert agent.free_sockets == {NAME: (idle,)}
+        origin.connections[0].destroy()
+        await trio.testing.wait_all_tasks_blocked()
+        # A POST would not be sent twice: it must not be tried on that socket.
+        async with http.request(URL, method="POST", agent=agent) as request:
+            assert request.socket is not idle
+            assert not request.reused_socket
+            assert agent.free_sockets == {}
+            assert await (await request.get_response()).text() == "/"
+        assert idle.destroyed
+        agent.destroy()
+
+
 @pytest.mark.node("test-http-agent-reuse-drained-socket-only.js")
 async def test_a_socket_with_unsent_bytes_is_not_reused() -> None:
     answered: list[int] = []
@@ -235,16 +253,28 @@ async def test_an_agent_without_a_protocol_speaks_http(http_server: HTTPServerFa
 async def test_a_forgotten_socket_stays_with_its_request() -> None:
     async with serving() as origin:
         agent = origin.agent(keep_alive=True, max_sockets=1)
-        async with http.request(URL, agent=agent) as request:
+        served = trio.Event()
+
+        async def queued() -> None:
+            assert await fetch(agent, "/2") == "/2"
+            served.set()
+
+        async with (
+            trio.open_nursery() as nursery,
+            http.request(URL, agent=agent) as request,
+        ):
             response = await request.get_response()
             socket = request.socket
             assert socket is not None
+            nursery.start_soon(queued)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(agent.requests[NAME]) == 1
             agent.remove_socket(socket)
-            assert agent.sockets == {}
+            assert socket not in agent.sockets.get(NAME, ())
             assert request.socket is socket
             assert not socket.destroyed
-            # It counts no more, so that another request is served beside it.
-            assert await fetch(agent, "/2") == "/2"
+            # It counts no more, so that who waited is served beside it.
+            await served.wait()
             assert await response.text() == "/"
         assert socket.destroyed
         assert socket not in agent.free_sockets[NAME]
