@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
@@ -45,10 +46,10 @@ async def test_a_stray_response_does_not_keep_the_request_alive() -> None:
         async with request:
             response = await request.get_response()
             assert await response.text() == "ok"
-        gone = weakref.ref(response)
+        gone: list[weakref.ref[Any]] = [weakref.ref(request), weakref.ref(response)]
         del request, response
         gc.collect()
-        assert gone() is None
+        assert [each() for each in gone] == [None, None]
 
 
 @pytest.mark.node("test-http-client-response-timeout.js")

@@ -93,9 +93,21 @@ async def test_connection_factory_gets_usable_options(
 
 @pytest.mark.node("test-http-correct-hostname.js")
 async def test_encoded_backtick_stays_in_the_host(nursery: Any, autojump_clock: Any) -> None:
-    request = http.request("http://username%60@evil.test%60x.example.com/")
-    assert request.host == "evil.test`x.example.com"
-    assert request.get_header("host") == "evil.test`x.example.com"
+    contacted: list[str] = []
+    server = FaultyServer([Expect(b"\r\n\r\n"), Send(OK)])
+
+    async def factory(options: Any) -> Any:
+        contacted.append(options.host)
+        ours, theirs = memory_pipe()
+        nursery.start_soon(server, theirs)
+        return ours
+
+    agent = http.Agent(create_connection=factory)
+    async with http.request("http://a.com%60x.example.com/", agent=agent) as request:
+        assert request.host == "a.com`x.example.com"
+        assert await (await request.get_response()).text() == "ok"
+    assert contacted == ["a.com`x.example.com"]
+    assert b"\r\nHost: a.com`x.example.com\r\n" in server.received[0]
 
 
 @pytest.mark.node("test-http-decoded-auth.js", "test-http-url.parse-auth.js")
@@ -297,6 +309,7 @@ async def test_no_delay_on_both_sides(nursery: Any) -> None:
 
     server = http.create_server(handle)
     await nursery.start(server.listen, 0, "127.0.0.1")
+    assert server.no_delay is True
     async with http.request(server.url, agent=http.Agent()) as request:
         assert option(request.socket, tcp, no_delay)
         request.set_no_delay(False)

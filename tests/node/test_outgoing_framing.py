@@ -23,9 +23,10 @@ async def test_headers_with_an_x_suppress_nothing(autojump_clock: Any) -> None:
 
     async with (
         serving(handle) as served,
-        served.agent() as agent,
-        http.get(URL, agent=agent, headers={"Connection": "keep-alive"}) as response,
+        served.agent(max_sockets=1) as agent,
+        http.get(URL, agent=agent) as response,
     ):
+        assert not agent.keep_alive
         headers = response.headers
         assert headers["x-date"] == "foo"
         assert headers["x-connection"] == "bar"
@@ -57,6 +58,12 @@ async def test_strict_content_length(autojump_clock: Any, length: Any) -> None:
             await response.end()
         elif request.url == "/whole":
             await response.end("hello")
+        elif request.url == "/rest":
+            await response.write("hel")
+            with pytest.raises(http.ContentLengthMismatchError) as caught:
+                await response.end()
+            seen.append(caught.value.code)
+            await response.end("lo")
         else:
             with pytest.raises(http.ContentLengthMismatchError) as caught:
                 await response.end("he")
@@ -68,10 +75,10 @@ async def test_strict_content_length(autojump_clock: Any, length: Any) -> None:
 
     async with serving(handle, on_error="raise") as served:
         client = await served.connect()
-        for path in ("/more", "/less", "/whole"):
+        for path in ("/more", "/less", "/whole", "/rest"):
             assert (await client.get(path)).body == b"hello"
         assert (await client.get("/none")).body == b"anything"
-    assert seen == ["ERR_HTTP_CONTENT_LENGTH_MISMATCH"] * 2
+    assert seen == ["ERR_HTTP_CONTENT_LENGTH_MISMATCH"] * 3
 
 
 @pytest.mark.node("test-http-flush-response-headers.js")

@@ -21,7 +21,7 @@ REFUSED = b"HTTP/1.1 200 OK\r\nConnection: upgrade, keep-alive\r\nUpgrade: h2c\r
 @pytest.mark.parametrize("kind", KINDS)
 async def test_upgraded_socket_leaves_the_agent(nursery: Any, kind: str) -> None:
     server = FaultyServer([Expect(b"\r\n\r\n"), Send(SWITCH + b"nurtzo"), ExpectEnd()])
-    wired = await wire(nursery, kind, server, keep_alive=True)
+    wired = await wire(nursery, kind, server, keep_alive=True, max_sockets=1)
     closes: list[str] = []
     async with http.request(wired.url, agent=wired.agent, headers=ASK) as request:
         request.on("close", lambda: closes.append("close"))
@@ -42,6 +42,10 @@ async def test_upgraded_socket_leaves_the_agent(nursery: Any, kind: str) -> None
         assert await stream.receive_some() == b"nurtzo"
         await stream.send_all(b"raw")
         assert (await request.upgrade()).stream is stream
+        # Its place is free: another request does not have to wait.
+        with trio.fail_after(2):
+            async with http.request(wired.url, agent=wired.agent) as other:
+                assert other.socket is not stream.socket
     await wired.all_ended()
     assert server.received[0].endswith(b"\r\n\r\nraw"), "leaving the scope closes the stream"
     assert stream.socket.destroyed
