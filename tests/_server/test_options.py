@@ -36,7 +36,8 @@ COUNTS = [
 ]
 SIZES = ["max_header_size", "high_water_mark"]
 CHOICES = ["on_disconnect", "on_error", "parser"]
-OTHERS = ["unique_headers", "incoming_message_class", "server_response_class"]
+CLASSES = ["incoming_message_class", "server_response_class"]
+OTHERS = [*CLASSES, "unique_headers", "should_upgrade_callback"]
 
 
 def test_every_option_is_checked_below() -> None:
@@ -55,6 +56,7 @@ def test_every_option_is_checked_below() -> None:
         ("unique_headers", [1]),
         ("incoming_message_class", http.ServerResponse),
         ("server_response_class", "ServerResponse"),
+        ("should_upgrade_callback", True),
     ],
 )
 def test_wrong_types_name_the_option(name: str, value: object) -> None:

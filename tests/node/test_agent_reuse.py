@@ -274,7 +274,8 @@ async def test_a_forgotten_socket_stays_with_its_request() -> None:
             assert request.socket is socket
             assert not socket.destroyed
             # It counts no more, so that who waited is served beside it.
-            await served.wait()
+            with trio.fail_after(2):
+                await served.wait()
             assert await response.text() == "/"
         assert socket.destroyed
         assert socket not in agent.free_sockets[NAME]

@@ -130,6 +130,60 @@ async def test_the_hook_is_chosen_by_protocol(nursery: Any, autojump_clock: Any)
     assert await read_all(peer) == b"", "the connection is closed"
 
 
+@pytest.mark.node("test-http-upgrade-server-callback.js")
+@pytest.mark.parametrize("hooked", [True, False])
+@pytest.mark.parametrize("answer", [True, False])
+async def test_a_callback_decides(
+    nursery: Any, autojump_clock: Any, answer: bool, hooked: bool
+) -> None:
+    asked: list[str] = []
+
+    def decide(request: http.IncomingMessage) -> bool:
+        asked.append(request.headers["upgrade"])
+        return answer
+
+    async def upgrade(_: Any, stream: Any) -> None:
+        await stream.send_all(SWITCH)
+
+    server = http.create_server(ordinary, should_upgrade_callback=decide)
+    if hooked:
+        server.on("upgrade", upgrade)
+    wired = await wire(nursery, "memory", server.serve_stream)
+    headers = {"Connection": "Upgrade", "Upgrade": "WebSocket"}
+    async with http.request(wired.url, agent=wired.agent, headers=headers) as request:
+        if answer and not hooked:
+            with pytest.raises(http.SocketHangUpError) as caught:
+                await request.upgrade()
+            assert caught.value.code == "ECONNRESET"
+        elif answer:
+            assert (await request.upgrade()).response.status_code == 101
+        else:
+            assert await (await request.get_response()).text() == "ordinary"
+    async with http.get(wired.url, agent=wired.agent) as response:
+        assert await response.text() == "ordinary"
+    assert asked == ["WebSocket"], "only requests that ask for it are asked about"
+
+
+@pytest.mark.node("test-http-upgrade-server-callback.js")
+async def test_a_callback_that_raises(nursery: Any, autojump_clock: Any, caplog: Any) -> None:
+    async def upgrade(_: Any, __: Any) -> None:
+        pytest.fail("nobody decided for it")
+
+    def decide(_: http.IncomingMessage) -> bool:
+        raise ValueError("mine")
+
+    server = http.create_server(ordinary, should_upgrade_callback=decide).on("upgrade", upgrade)
+    peer = await start(nursery, server)()
+    await peer.send_all(ASK)
+    assert await read_all(peer) == b""
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["mine"]
+    server.on_error = "raise"
+    ours, theirs = memory_pipe()
+    await ours.send_all(ASK)
+    with pytest.raises(ValueError, match="mine"):
+        await server.serve_stream(theirs)
+
+
 @pytest.mark.node("test-http-after-connect.js")
 @pytest.mark.node_api("Server|connect")
 async def test_ordinary_requests_after_a_tunnel(nursery: Any, autojump_clock: Any) -> None:

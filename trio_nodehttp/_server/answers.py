@@ -115,6 +115,19 @@ async def answer_nothing(_: IncomingMessage, response: ServerResponse) -> None:
     await response.write_head(404).end()
 
 
+async def hang_up(_: IncomingMessage, __: object) -> None:
+    """Take a socket over where nobody is there to do it: it is closed."""
+
+
+def raising(error: Exception) -> Handler:
+    """Make a handler that raises, where finding one has failed."""
+
+    async def handle(_: IncomingMessage, __: object) -> None:
+        raise error
+
+    return handle
+
+
 def cancelling(handler: Handler) -> Handler:
     """Make a handler that is cancelled when its peer leaves."""
 

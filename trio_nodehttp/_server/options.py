@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import attrs
@@ -77,6 +77,9 @@ class ServerOptions:
         keep_alive_initial_delay: Seconds before the first keep-alive probe.
         incoming_message_class: The class of requests.
         server_response_class: The class of responses.
+        should_upgrade_callback: Told of a request that asks for an upgrade; a false answer
+            makes it an ordinary request, a true one needs an ``upgrade`` function, or the
+            connection is closed. None: whoever registered for ``upgrade`` decides.
         on_disconnect: ``"cancel"`` cancels a handler whose peer has left.
         on_error: ``"raise"`` lets a handler's error end ``listen`` (for tests).
         parser: The parser's name.
@@ -110,6 +113,9 @@ class ServerOptions:
     )
     server_response_class: type[ServerResponse] = attrs.field(
         default=ServerResponse, validator=_checks.subclass(ServerResponse)
+    )
+    should_upgrade_callback: Callable[[IncomingMessage], object] | None = attrs.field(
+        default=None, validator=_checks.function
     )
     on_disconnect: str = attrs.field(default="ignore", validator=_checks.one_of("ignore", "cancel"))
     on_error: str = attrs.field(default="log", validator=_checks.one_of("log", "raise"))

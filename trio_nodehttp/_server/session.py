@@ -43,7 +43,9 @@ from .answers import (
     cancelling,
     close_politely,
     find_fault,
+    hang_up,
     keep_alive_hint,
+    raising,
     refusal_status,
     send_refusal,
 )
@@ -159,7 +161,7 @@ class Session(SessionState):
         self.request = request
         Access.begin(self, head)
         if head.upgrade is not None or head.method == "CONNECT":
-            handler = self._handlers.find_switch(head)
+            handler = self._find_switch(head, request)
             if handler is not None:
                 await self._switch(handler, request)
                 return False
@@ -178,6 +180,17 @@ class Session(SessionState):
         if error is not None:
             await self._fail(error, request, response)
         return await self._conclude(request, response)
+
+    def _find_switch(self, head: RequestHead, request: IncomingMessage) -> Handler | None:
+        """Find who takes the socket over; None where the request is an ordinary one."""
+        handler = self._handlers.find_switch(head)
+        decide = self._server.should_upgrade_callback
+        if decide is None or head.method == "CONNECT":
+            return handler
+        try:
+            return (handler or hang_up) if decide(request) else None
+        except Exception as error:  # noqa: BLE001 - told like a handler's
+            return raising(error)
 
     def _make_response(self, request: IncomingMessage) -> ServerResponse:
         server = self._server
