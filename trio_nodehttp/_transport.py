@@ -38,7 +38,7 @@ class Socket(SocketFacts):
         stream: The Trio stream; there is none while ``connecting``.
         connecting: A client's socket that has no connection yet.
         bytes_read: Bytes received.
-        bytes_written: Bytes that the stream below accepted.
+        bytes_written: Bytes that the stream below has accepted so far.
         destroyed: ``destroy`` was called, or the stream is closed.
         errored: The error that destroyed it, or None.
         broken: The last error that a read or write met, or None.
@@ -236,13 +236,13 @@ class Socket(SocketFacts):
                 await self._send_stream(data)
             else:
                 sent = await self._send(data)
+                self.bytes_written += sent
                 if sent < len(data):
                     await self._send_rest(memoryview(data)[sent:])
         except _NETWORK_ERRORS as error:
             raise self._broken("write", error) from error
         finally:
             self._sending = False
-        self.bytes_written += len(data)
         if self._timer is not None:
             self._touch()
 
@@ -250,7 +250,9 @@ class Socket(SocketFacts):
         # A peer that reads slowly must not be taken for a silent one.
         size = len(data) if self._timer is None else self.writable_high_water_mark
         for at in range(0, len(data) or 1, size or 1):
-            await self.stream.send_all(data[at : at + size])
+            piece = data[at : at + size]
+            await self.stream.send_all(piece)
+            self.bytes_written += len(piece)
             self._active = trio.current_time()
 
     async def _send_rest(self, rest: memoryview) -> None:
@@ -258,7 +260,9 @@ class Socket(SocketFacts):
         while rest:
             if self._timer is not None:
                 self._touch()
-            rest = rest[await self._send(rest) :]
+            sent = await self._send(rest)
+            self.bytes_written += sent
+            rest = rest[sent:]
 
     def send_now(self, data: bytes) -> int:
         """Send what fits without waiting; answers how many bytes that was."""

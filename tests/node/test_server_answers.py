@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import Client, ask, echo, hello, listening, serving, settle, undated
+from tests._server.kit import Client, ask, dialled, echo, hello, listening, serving, settle, undated
 
 Request = http.IncomingMessage
 Response = http.ServerResponse
@@ -58,17 +60,17 @@ async def test_a_request_may_follow_a_204(autojump_clock: Any) -> None:
 
     async with serving(handler) as served, served.agent(keep_alive=True) as agent:
         statuses = []
-        again: list[http.ClientRequest] = []
 
-        async with http.get("http://a.test/a", agent=agent) as first:
-            first.on("end", lambda: again.append(http.request("http://a.test/b", agent=agent)))
-            await first.read()
-            statuses.append(first.status_code)
-        async with again[0] as request:
-            await request.end()
-            second = await request.get_response()
-            await second.read()
-            statuses.append(second.status_code)
+        async def fetch(then: Callable[[], object]) -> None:
+            async with http.get("http://a.test/", agent=agent) as response:
+                response.on("end", then)
+                await response.read()
+                assert response.complete
+                statuses.append(response.status_code)
+
+        async with trio.open_nursery() as nursery:
+            await fetch(lambda: nursery.start_soon(fetch, list))
+        assert agent.stats().opened == 1
     assert statuses == [204, 200]
 
 
@@ -82,7 +84,7 @@ async def test_an_address_can_be_used_once() -> None:
         second.on("listening", lambda: told.append(second))
         with pytest.raises(OSError, match="in use") as caught:
             await second.listen(first.address[1], "127.0.0.1")
-        assert caught.value.errno == 98
+        assert caught.value.errno == errno.EADDRINUSE
         assert not told
         assert not second.listening
 
@@ -90,25 +92,50 @@ async def test_an_address_can_be_used_once() -> None:
 @pytest.mark.node("test-http-byteswritten.js")
 async def test_bytes_written_are_counted_while_writing(autojump_clock: Any) -> None:
     counts: list[int] = []
+    sockets: list[http.Socket] = []
     piece = "x" * 16384
 
     async def handler(request: Request, response: Response) -> None:
-        assert response.socket is not None
+        sockets.append(request.socket)
         response.write_head(200, {"Content-Type": "text/plain"})
         for number in range(96):
             await response.write(piece if number % 2 else piece.encode())
+            counts.append(request.socket.bytes_written)
             await response.write(piece, "latin-1")
-            if number == 48:
-                counts.append(response.socket.bytes_written)
+            counts.append(request.socket.bytes_written)
         await response.end("bigger than that")
-        counts.append(response.socket.bytes_written)
+        counts.append(request.socket.bytes_written)
 
-    async with serving(handler) as served:
+    async with serving(handler, buffer_size=30000) as served:
         client = await served.connect()
-        body = (await client.get()).body
+        await client.send(ask())
+        await settle()
+        # Nobody has read yet, so that the second write is still waiting.
+        assert len(counts) == 1
+        assert 16384 < sockets[0].bytes_written < 2 * 16384
+        body = (await client.answer()).body
     assert len(body) == 3 * 1024 * 1024 + 16
-    assert 0 < counts[0] < counts[1]
-    assert counts[1] > len(body)
+    assert len(counts) == 2 * 96 + 1
+    assert all(count >= 16384 * (at + 1) for at, count in enumerate(counts[:-1]))
+    assert counts == sorted(set(counts))
+    assert counts[-1] > len(body)
+
+
+@pytest.mark.node("test-http-byteswritten.js")
+async def test_bytes_written_are_counted_in_the_middle_of_a_write() -> None:
+    size = 20 * 1024 * 1024
+    sockets: list[http.Socket] = []
+
+    async def handler(request: Request, response: Response) -> None:
+        sockets.append(request.socket)
+        await response.end(b"x" * size)
+
+    async with listening(http.create_server(handler)) as server, dialled(server) as client:
+        await client.send(ask())
+        while not (sockets and sockets[0].bytes_written):
+            await trio.lowlevel.checkpoint()
+        assert 0 < sockets[0].bytes_written < size
+        sockets[0].destroy()
 
 
 @pytest.mark.node("test-http-full-response.js")
@@ -214,11 +241,16 @@ async def test_a_bad_percent_escape_reaches_the_handler(autojump_clock: Any) -> 
 @pytest.mark.node("test-http-pipe-fs.js")
 async def test_two_posts_are_streamed_into_a_file(tmp_path: Path, autojump_clock: Any) -> None:
     path = tmp_path / "out"
+    running = []
 
     async def handler(request: Request, response: Response) -> None:
+        running.append(served.server.connections)
         with path.open("ab") as file:
             async for data in request:
                 file.write(data)
+                file.flush()
+                await trio.sleep(0.1)  # the other would come between
+        running.append(path.stat().st_size)
         await response.end()
 
     async with serving(handler) as served, served.agent(max_sockets=1) as agent:
@@ -227,13 +259,15 @@ async def test_two_posts_are_streamed_into_a_file(tmp_path: Path, autojump_clock
         async def post() -> None:
             options = {"method": "POST", "headers": {"Content-Length": 5}}
             async with http.request("http://a.test/", agent=agent, **options) as request:
-                await request.end("12345")
+                await request.write("123")
+                await request.end("45")
                 statuses.append((await request.get_response()).status_code)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(post)
             nursery.start_soon(post)
     assert statuses == [200, 200]
+    assert running == [1, 5, 1, 10]
     assert path.read_bytes() == b"1234512345"
 
 
@@ -344,6 +378,13 @@ async def test_a_raising_handler(
         client = await served.connect()
         await client.send(ask("/", "Connection: close"))
         reply = undated(await client.until_end())
+        if sent == "write_head":
+            agent = http.Agent(create_connection=served.network.create_connection)
+            async with agent, http.request("http://a.test/", agent=agent) as request:
+                await request.end()
+                with pytest.raises(http.SocketHangUpError) as caught:
+                    await request.get_response()
+            assert caught.value.code == "ECONNRESET"
     if sent == "nothing":
         head, _, body = reply.partition(b"\r\n\r\n")
         assert head == (
@@ -355,7 +396,8 @@ async def test_a_raising_handler(
         assert reply.endswith(b"\r\n\r\na")
     else:
         assert reply == b""
-    assert [record.exc_info is not None for record in caplog.records] == [True]
+    raised = [record.exc_info is not None for record in caplog.records]
+    assert raised == [True] * (2 if sent == "write_head" else 1)
 
 
 @pytest.mark.node("test-http-dump-req-when-res-ends.js")
