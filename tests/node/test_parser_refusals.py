@@ -110,6 +110,9 @@ async def test_chunk_extensions_over_16_kib(autojump_clock: Any) -> None:
     for parts in (
         [start + b"A" * 17000 + b"=bar\r\nAA\r\n0\r\n\r\n"],
         [start + b"A" * 8500, b"A" * 8500 + b"=bar\r\nAA\r\n0\r\n\r\n"],
+        # The limit to the byte (with the semicolon), and a line whose end never comes.
+        [start + b"A" * (16384 - 4) + b"=bar\r\nAA\r\n0\r\n\r\n"],
+        [start + b"A" * 8500, b"A" * 8500],
     ):
         handler = Handler()
         async with serving(handler) as served:
@@ -122,7 +125,9 @@ async def test_chunk_extensions_over_16_kib(autojump_clock: Any) -> None:
         await client.send(start + chunk + b"2;" + chunk + b"2;" + chunk + b"0\r\n\r\n")
         assert (await client.answer()).status == 200
         assert await client.is_open()
-    assert handler.read == [b"AAAAAA"]
+        await client.send(start + b"A" * (16384 - 5) + b"=bar\r\nAA\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 200
+    assert handler.read == [b"AAAAAA", b"AA"]
 
 
 @pytest.mark.node("test-http-chunked-smuggling.js")

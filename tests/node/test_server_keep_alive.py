@@ -133,9 +133,12 @@ async def test_none_is_no_limit_of_requests(autojump_clock: Any) -> None:
 
 @pytest.mark.node("test-http-keep-alive-timeout.js")
 @pytest.mark.node_api("Server|server.keepAliveTimeout")
-async def test_the_timeout_is_announced_in_whole_seconds(autojump_clock: Any) -> None:
+@pytest.mark.parametrize("seconds", [12.01, 12.99, 12])
+async def test_the_timeout_is_announced_in_whole_seconds(
+    seconds: float, autojump_clock: Any
+) -> None:
     async with serving(hello) as served:
-        served.server.keep_alive_timeout = 12.01
+        served.server.keep_alive_timeout = seconds
         client = await served.connect()
         assert (await client.get()).headers["keep-alive"] == "timeout=12"
 

@@ -86,23 +86,29 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 @pytest.mark.node("test-http-server-async-dispose.js")
 @pytest.mark.node_api("Server|server[Symbol.asyncDispose]()", "Server|connection")
 async def test_leaving_the_block_of_a_server_closes_it() -> None:
-    told = []
+    told: list[object] = []
     server = http.create_server(hello)
     server.on("close", lambda: told.append("close"))
     server.on("connection", lambda socket: told.append(socket.local_port))
     async with trio.open_nursery() as nursery:
         async with server:
             await nursery.start(server.listen, 0, "127.0.0.1")
-            async with dialled(server) as client:
-                assert (await client.get()).body == b"hello"
-                assert server._sweep is not None
-                await server.close()
-                assert await client.until_end() == b""
+            assert isinstance(server.address, tuple)
+            stream = await trio.open_tcp_stream(*server.address)
+            client = Client(stream)
+            assert (await client.get()).body == b"hello"
+            assert server.listening
+            assert server._sweep is not None
+            assert told == [server.address[1]]
+        # Nobody but the block has closed anything.
         assert not server.listening
         assert server.connections == 0
         assert server._sweep is None
-        assert isinstance(server.address, tuple)
         assert told == [server.address[1], "close"]
+        with pytest.raises(OSError, match="all attempts to connect"):
+            await trio.open_tcp_stream(*server.address)
+        assert await client.until_end() == b""
+        await stream.aclose()
 
 
 @pytest.mark.node("test-http-server-close-all.js")
@@ -126,25 +132,29 @@ async def test_close_all_connections_and_close(mock_clock: Any) -> None:
 
 @pytest.mark.node("test-http-server-close-idle.js")
 @pytest.mark.node_api("Server|server.closeIdleConnections()")
-async def test_close_keeps_a_half_sent_request(autojump_clock: Any) -> None:
-    async with serving(hello) as served:
-        idle, started = await served.connect(), await served.connect()
+async def test_close_keeps_a_half_sent_request(mock_clock: Any) -> None:
+    told = []
+    server = http.create_server(hello)
+    server.on("close", lambda: told.append(trio.current_time()))
+    async with listening(server), dialled(server) as idle, dialled(server) as started:
         await idle.get()
         await started.send(b"GET / HTTP/1.1")
+        while sorted(session.idle for session in server._sessions) != [False, True]:
+            await trio.lowlevel.checkpoint()
+        await server.close()
+        assert await idle.until_end() == b""  # at once: no time has passed
+        assert server.connections == 1
+        mock_clock.jump(0.5)
         await settle()
-        served.server.listening = True  # its address is the network's
-        served.server._released.set()
-        await served.server.close()
-        assert not await idle.is_open()
-        await trio.sleep(0.5)
-        assert await started.is_open()
-        assert served.server.connections == 1
-        served.server.close_idle_connections()
-        assert await started.is_open()
-        served.server.close_all_connections()
-        assert not await started.is_open()
+        server.close_idle_connections()
         await settle()
-        assert served.server.connections == 0
+        assert server.connections == 1
+        assert told == []
+        server.close_all_connections()
+        assert await started.until_end() == b""
+        await settle()
+        assert server.connections == 0
+        assert told == [0.5]
 
 
 @pytest.mark.node("test-http-server-close-idle-wait-response.js")
