@@ -107,10 +107,12 @@ async def test_no_origin_starves_another(
     async def handler(request: http.IncomingMessage, response: http.ServerResponse) -> None:
         counts = [len(sockets) for sockets in agent.sockets.values()]
         seen.append((sum(counts), max(counts)))
+        idle = sum(map(len, agent.free_sockets.values()))
+        assert sum(counts) + idle <= max_total
         await trio.testing.wait_all_tasks_blocked()
         await response.end("ok")
 
-    async with serving(handler, "a.test", "b.test") as origin:
+    async with serving(handler, "a.test", "b.test", on_error="raise") as origin:
         agent = origin.agent(keep_alive=keep_alive)
         agent.max_sockets = max_sockets
         agent.max_total_sockets = max_total
