@@ -112,7 +112,7 @@ async def test_no_origin_starves_another(
         await trio.testing.wait_all_tasks_blocked()
         await response.end("ok")
 
-    async with serving(handler, "a.test", "b.test", on_error="raise") as origin:
+    async with serving(handler, "a.test", "b.test", "c.test", on_error="raise") as origin:
         agent = origin.agent(keep_alive=keep_alive)
         agent.max_sockets = max_sockets
         agent.max_total_sockets = max_total
@@ -120,6 +120,10 @@ async def test_no_origin_starves_another(
         with trio.fail_after(5):
             assert await fetch_all(agent, urls) == ["ok"] * 12
         assert len(seen) == 12
+        # Those that idle now make room for another origin.
+        urls = [f"http://c.test/{n}" for n in range(3)]
+        with trio.fail_after(5):
+            assert await fetch_all(agent, urls) == ["ok"] * 3
         assert max(total for total, _ in seen) == max_total
         assert max(most for _, most in seen) <= max_sockets
         assert (agent.sockets, agent.requests) == ({}, {})
