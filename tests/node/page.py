@@ -57,8 +57,13 @@ def _api_table(rows: list[ApiRow], outcomes: Outcome) -> str:
 
 def _api_cells(row: ApiRow, outcome: dict[str, Any]) -> tuple[str, ...]:
     kind = f"{row.kind}, {row.deprecated}" if row.deprecated else row.kind
-    default = _code(row.default.strip("`")) if row.default else ""
-    return kind, default, _code(row.python), _evidence(outcome)
+    return kind, _default(row.default), _code(row.python), _evidence(outcome)
+
+
+def _default(text: str) -> str:
+    inner = text.strip("`")
+    # Some are a sentence with code in it.
+    return _cell(text) if not inner or "`" in inner else _code(inner)
 
 
 def _behaviour_table(rows: list[Behaviour], outcomes: Outcome) -> str:
@@ -78,9 +83,7 @@ def _behaviour_table(rows: list[Behaviour], outcomes: Outcome) -> str:
 
 
 def _decided_list(rows: list[Behaviour], outcomes: Outcome) -> str:
-    items = [
-        f"- {_code(row.test)}: {_text(outcomes[row.key]['reason'])}\n" for row in rows
-    ]
+    items = [f"- {_code(row.test)}: {_text(outcomes[row.key]['reason'])}\n" for row in rows]
     return "".join(items)
 
 
