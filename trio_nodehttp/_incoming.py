@@ -149,11 +149,12 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         """
         if max_bytes is not None:
             _check_max(max_bytes)
+        await trio.lowlevel.checkpoint_if_cancelled()
         socket = None if self._connection is None else self._connection.socket
         before = 0 if socket is None else socket.bytes_read
         data = await self._pull(max_bytes)
         if socket is None or socket.bytes_read == before:
-            await _checkpoint_with(data)
+            await trio.lowlevel.cancel_shielded_checkpoint()  # it came from memory
         return data
 
     async def _pull(self, max_bytes: int | None) -> bytes:
@@ -270,6 +271,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         """
         if max_bytes is not None:
             _check_max(max_bytes)
+        await trio.lowlevel.checkpoint_if_cancelled()
         socket = None if self._connection is None else self._connection.socket
         before = 0 if socket is None else socket.bytes_read
         limit = math.inf if max_bytes is None else max_bytes
@@ -285,7 +287,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
                 size += len(data)
             data = parts[0] if len(parts) == 1 else b"".join(parts)
         if socket is None or socket.bytes_read == before:
-            await _checkpoint_with(data)
+            await trio.lowlevel.cancel_shielded_checkpoint()  # it came from memory
         return data
 
     async def text(self, encoding: str | None = None) -> str:
@@ -399,8 +401,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         awaited = not self.complete or isinstance(self._head, ResponseHead)
         return awaited and self._emit("timeout")
 
-    def _forget_silence(self, socket: Socket | None) -> None:
-        if socket is not None and self._notice_silence in socket.watchers:
+    def _forget_silence(self, socket: Socket) -> None:
+        if self._notice_silence in socket.watchers:
             socket.watchers.remove(self._notice_silence)
 
     def destroy(self, error: BaseException | None = None) -> IncomingMessage:
@@ -482,14 +484,3 @@ def _check_max(max_bytes: object) -> None:
         raise InvalidArgTypeError(f"max_bytes must be a whole number, not {max_bytes!r}")
     if max_bytes < 1:
         raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
-
-
-async def _checkpoint_with(data: bytes) -> None:
-    """Pass a checkpoint where none was: data came from memory, or there was none.
-
-    What was read is handed out, so a cancellation waits for the next call.
-    """
-    if data:
-        await trio.lowlevel.cancel_shielded_checkpoint()
-    else:
-        await trio.lowlevel.checkpoint()

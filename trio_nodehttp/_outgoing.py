@@ -432,8 +432,8 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
     def _notice_silence(self) -> bool:
         return self._emit("timeout")
 
-    def _forget_silence(self, socket: Socket | None) -> None:
-        if socket is not None and self._notice_silence in socket.watchers:
+    def _forget_silence(self, socket: Socket) -> None:
+        if self._notice_silence in socket.watchers:
             socket.watchers.remove(self._notice_silence)
 
     def destroy(self: Self, error: BaseException | None = None) -> Self:
