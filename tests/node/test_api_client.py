@@ -12,7 +12,7 @@ import trio
 import trio_nodehttp as http
 from tests._server.kit import listening
 from tests.node.sides import incoming, outgoing
-from trio_nodehttp.testing import FaultyServer, MemoryNetwork
+from trio_nodehttp.testing import Close, Expect, FaultyServer, MemoryNetwork, Send, Stall
 
 
 async def echo(request: http.IncomingMessage, response: http.ServerResponse) -> None:
@@ -67,6 +67,37 @@ async def test_a_request_says_whether_its_socket_was_used_before() -> None:
                     await request.end()
                     await (await request.get_response()).read()
                     assert request.reused_socket is reused
+
+
+@pytest.mark.node_api("ClientRequest|request.reusedSocket")
+@pytest.mark.parametrize(
+    ("method", "options", "retried"),
+    [("GET", {}, True), ("GET", {"retry_stale": False}, False), ("POST", {}, False)],
+)
+async def test_a_request_on_a_socket_that_has_just_died(
+    method: str, options: dict[str, Any], retried: bool
+) -> None:
+    """Node's page tells its users to look at `reusedSocket` and to ask again."""
+    answer = [Expect(b"\r\n\r\n"), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+    server = FaultyServer([*answer, Expect(b"\r\n\r\n"), Close()], [*answer, Stall()])
+    async with MemoryNetwork() as network:
+        network.listen("a.test", 80, server)
+        async with network.agent(keep_alive=True, **options) as agent:
+            async with http.get("http://a.test/", agent=agent) as response:
+                await response.read()
+            async with http.request("http://a.test/", method=method, agent=agent) as request:
+                assert request.reused_socket
+                await request.end()
+                if retried:
+                    response = await request.get_response()
+                    assert (response.status_code, response.attempts) == (200, 2)
+                    assert not request.reused_socket
+                else:
+                    with pytest.raises(http.StaleConnectionError) as caught:
+                        await request.get_response()
+                    assert caught.value.code == "ECONNRESET"
+                    assert request.reused_socket
+            assert len(server.received) == 1 + retried
 
 
 @pytest.mark.node_api("ClientRequest|continue")
