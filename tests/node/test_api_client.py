@@ -78,7 +78,7 @@ async def test_a_request_on_a_socket_that_has_just_died(
     method: str, options: dict[str, Any], retried: bool
 ) -> None:
     """Node's page tells its users to look at `reusedSocket` and to ask again."""
-    answer = [Expect(b"\r\n\r\n"), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+    answer: list[Any] = [Expect(b"\r\n\r\n"), Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
     server = FaultyServer([*answer, Expect(b"\r\n\r\n"), Close()], [*answer, Stall()])
     async with MemoryNetwork() as network:
         network.listen("a.test", 80, server)
