@@ -128,6 +128,28 @@ async def test_a_socket_with_unsent_bytes_is_not_reused() -> None:
         agent.destroy()
 
 
+@pytest.mark.node("test-http-agent-reuse-drained-socket-only.js")
+async def test_a_socket_that_still_owes_a_body_is_not_reused() -> None:
+    async def early(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await response.end("early")
+        await trio.sleep_forever()
+
+    async with serving(early) as origin:
+        agent = origin.agent(keep_alive=True, max_sockets=1)
+        headers = {"Content-Length": "10"}
+        async with http.request(URL, method="POST", headers=headers, agent=agent) as request:
+            await request.write("part")
+            response = await request.get_response()
+            assert await response.text() == "early"
+            first = request.socket
+        assert first is not None
+        assert first.destroyed
+        assert agent.free_sockets == {}
+        async with http.request(URL, agent=agent) as request:
+            assert request.socket is not first
+            assert await (await request.get_response()).text() == "early"
+
+
 @pytest.mark.node("test-http-agent-scheduling.js")
 @pytest.mark.node_api("new Agent|scheduling")
 @pytest.mark.parametrize("scheduling", [None, "lifo", "fifo"])

@@ -129,6 +129,26 @@ async def test_a_server_that_closes_gets_a_connection_for_each() -> None:
         assert agent.sockets == {}
 
 
+@pytest.mark.node("test-http-keep-alive-close-on-header.js")
+async def test_a_server_is_believed_that_says_close_and_does_not() -> None:
+    connects: list[MemoryStream] = []
+
+    async def peer(stream: MemoryStream) -> None:
+        connects.append(stream)
+        while await stream.receive_some():
+            await stream.send_all(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+            )
+
+    async with MemoryNetwork() as network:
+        network.listen("origin.test", 80, peer)
+        agent = network.agent(max_sockets=1)
+        headers = {"Connection": "keep-alive"}
+        assert await fetch_all(agent, ["/1", "/2", "/3"], headers=headers) == ["ok"] * 3
+        assert len(connects) == 3
+        assert (agent.sockets, agent.free_sockets) == ({}, {})
+
+
 @pytest.mark.node("test-http-keep-alive-timeout-race-condition.js")
 async def test_no_socket_is_used_near_the_end_of_its_time(
     mock_clock: trio.testing.MockClock,
