@@ -41,7 +41,7 @@ class SocketFacts(Observable):
     @property
     def encrypted(self) -> bool:
         """TLS runs on this socket."""
-        return not self.connecting and isinstance(self.stream, trio.SSLStream)
+        return isinstance(self.stream, trio.SSLStream)
 
     @property
     def remote_address(self) -> str | None:
@@ -87,7 +87,7 @@ class SocketFacts(Observable):
         Returns:
             The certificate; None without TLS, and before the handshake.
         """
-        if self.connecting or not isinstance(self.stream, trio.SSLStream):
+        if not isinstance(self.stream, trio.SSLStream):
             return None
         try:
             certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)

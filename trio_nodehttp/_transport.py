@@ -28,14 +28,36 @@ _NETWORK_ERRORS: Final = (
     trio.ClosedResourceError,
     ssl.SSLError,
 )
-_forceful_close = trio.aclose_forcefully
+
+
+class _Unconnected(trio.abc.Stream):
+    """What a socket is made of before it is connected: nothing that works."""
+
+    async def send_all(self, data: object) -> None:
+        del data
+        await self.wait_send_all_might_not_block()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise trio.BrokenResourceError("not connected yet")
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        del max_bytes
+        await trio.lowlevel.checkpoint()
+        raise trio.BrokenResourceError("not connected yet")
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+_UNCONNECTED: Final = _Unconnected()
 
 
 class Socket(SocketFacts):
     """A connection's socket (Node: ``net.Socket``), whatever stream it is made of.
 
     Attributes:
-        stream: The Trio stream; there is none while ``connecting``.
+        stream: The Trio stream; a broken one while ``connecting``.
         connecting: A client's socket that has no connection yet.
         bytes_read: Bytes received.
         bytes_written: Bytes that the stream below has accepted so far.
@@ -74,6 +96,8 @@ class Socket(SocketFacts):
         self._observers = None
         self._bottom = None
         self._raw = None
+        self.stream = _UNCONNECTED
+        self._receive: Callable[[int], Awaitable[Any]] = _UNCONNECTED.receive_some
         self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = None
         self.bytes_read = 0
         self.bytes_written = 0
@@ -97,7 +121,6 @@ class Socket(SocketFacts):
         """Take the stream that was connected; closes it if ``destroy`` came first."""
         self._look_into(stream)
         self.connecting = False
-        self._receive: Callable[[int], Awaitable[Any]]
         if isinstance(stream, trio.SocketStream):
             # Straight to the socket: the stream's own layer costs more than the call.
             self._receive = stream.socket.recv
@@ -327,7 +350,7 @@ class Socket(SocketFacts):
             close_now()
         else:
             # Such a stream can only be closed in a task.
-            trio.lowlevel.spawn_system_task(_forceful_close, self.stream)
+            trio.lowlevel.spawn_system_task(_close_by_force, self.stream)
 
     async def aclose(self, error: BaseException | None = None) -> None:
         """Close politely: over TLS the close is announced, and no answer awaited.
@@ -371,6 +394,13 @@ class Socket(SocketFacts):
         hang_up.code = name if name in ("EPIPE", "ETIMEDOUT") else "ECONNRESET"
         self.broken = hang_up
         return hang_up
+
+
+async def _close_by_force(stream: trio.abc.Stream) -> None:
+    try:
+        await trio.aclose_forcefully(stream)
+    except Exception:  # in a system task it would end the whole run
+        _logger.exception("%r could not be closed", stream)
 
 
 def _is_end(error: BaseException) -> bool:
