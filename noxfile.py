@@ -70,14 +70,14 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the suite on the Python that runs nox."""
     install(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *TWO_AT_ONCE, *session.posargs)
 
 
 @nox.session(python=OTHER_PYTHONS)
 def matrix(session: nox.Session) -> None:
     """Run the suite on each other supported Python of this machine."""
     install(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *TWO_AT_ONCE, *session.posargs)
 
 
 @nox.session
