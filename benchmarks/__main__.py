@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks {server,client,stream,pool,all}``."""
+"""Run the benchmarks: ``python -m benchmarks {server,client,stream,tunnel,pool,all}``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import client, pool, server, stream
+from benchmarks import client, pool, server, stream, tunnel
 from benchmarks.measure import BenchmarkError, Plan
 from benchmarks.report import Report, show, write_json
 
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Report]] = {
     "server": server.run,
     "client": client.run,
     "stream": stream.run,
+    "tunnel": tunnel.run,
     "pool": pool.run,
 }
 

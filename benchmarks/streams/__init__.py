@@ -4,6 +4,8 @@ Servers print their port; ``GET /FRAMING/TOTAL`` is answered with that many
 bytes, ``POST /FRAMING/TOTAL`` with the size of what was read. Clients print 0,
 then read lines ``down|up FRAMING TOTAL PORT`` and print how much they passed on.
 All close the connection after one message.
+
+Those of a tunnel print their port too, and serve CONNECT.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import attrs
 
 BLOCK = bytes(65536)
 CHUNKED = "chunked"
+CONNECTED = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 @attrs.frozen
@@ -44,6 +47,11 @@ class Job:
         if self.framing == CHUNKED:
             return {"Transfer-Encoding": CHUNKED}
         return {"Content-Length": str(self.total)}
+
+
+def port_of(head: bytes) -> int:
+    """The port that a CONNECT asks for."""
+    return int(head.split()[1].rpartition(b":")[2])
 
 
 def from_target(method: str | None, target: str) -> Job:
