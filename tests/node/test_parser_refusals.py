@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import BAD_REQUEST, Served, hello, serving
+from tests._server.kit import BAD_REQUEST, Served, hello, listening, serving
 
 Request = http.IncomingMessage
 Response = http.ServerResponse
@@ -238,6 +238,17 @@ async def test_garbage_is_reported_to_the_hook_alone(autojump_clock: Any) -> Non
     assert str(error) == "Parse Error: Invalid method encountered"
     assert (error.bytes_parsed, error.raw_packet) == (1, b"Oopsie-doopsie\r\n")
     assert handler.seen == []
+
+
+@pytest.mark.node("test-http-server-destroy-socket-on-client-error.js")
+async def test_the_answer_to_a_bad_line_is_not_lost_in_a_reset() -> None:
+    """Closing a real socket with bytes unread would reset the connection."""
+    async with listening(http.create_server(hello)) as server:
+        assert isinstance(server.address, tuple)
+        async with await trio.open_tcp_stream(*server.address) as stream:
+            await stream.send_all(b"FOO /\r\n" + b"x" * 200_000)
+            reply = b"".join([data async for data in stream])
+    assert reply == BAD_REQUEST
 
 
 @pytest.mark.node("test-http-server-destroy-socket-on-client-error.js")
