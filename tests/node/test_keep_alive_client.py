@@ -175,6 +175,8 @@ async def test_no_socket_is_used_near_the_end_of_its_time(
 async def test_without_a_connection_header_the_socket_is_kept() -> None:
     async def bare(request: http.IncomingMessage, response: http.ServerResponse) -> None:
         response.remove_header("Connection")
+        if request.url == "/length":
+            response.set_header("Content-Length", 9)
         await response.end("beep boop")
 
     async with serving(bare) as origin:
@@ -184,12 +186,19 @@ async def test_without_a_connection_header_the_socket_is_kept() -> None:
                 assert "connection" not in response.headers
                 assert await response.text() == "beep boop"
         assert len(origin.connections) == 1
-        raw = await origin.network.connect("origin.test")
-        await raw.send_all(b"GET / HTTP/1.0\r\n\r\n")
-        received = b"".join([chunk async for chunk in raw])
-        assert received.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert b"connection:" not in received.lower()
-        assert received.endswith(b"\r\n\r\nbeep boop")
+        # These close behind the body, even where its length is told.
+        for path in ("/", "/length"):
+            for start in (
+                " HTTP/1.0\r\n",
+                " HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n",
+            ):
+                raw = await origin.network.connect("origin.test")
+                await raw.send_all(f"GET {path}{start}\r\n".encode())
+                with trio.fail_after(1):
+                    received = b"".join([chunk async for chunk in raw])
+                assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert b"connection:" not in received.lower()
+                assert b"beep boop" in received.partition(b"\r\n\r\n")[2]
         agent.destroy()
 
 
