@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks {server,client,stream,tunnel,pool,all}``."""
+"""Run the benchmarks: ``python -m benchmarks {server,client,stream,tunnel,pool,reading,all}``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import client, pool, server, stream, tunnel
+from benchmarks import client, pool, reading, server, stream, tunnel
 from benchmarks.measure import BenchmarkError, Plan
 from benchmarks.report import Report, show, write_json
 
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Report]] = {
     "stream": stream.run,
     "tunnel": tunnel.run,
     "pool": pool.run,
+    "reading": reading.run,
 }
 
 

@@ -100,8 +100,7 @@ class Plan:
         for each in chosen:
             if each.missing is not None:
                 raise BenchmarkError(
-                    f"{each.name} needs {each.missing}; install it or use "
-                    f"--skip {each.name}"
+                    f"{each.name} needs {each.missing}; install it or use --skip {each.name}"
                 )
         return chosen
 
@@ -138,9 +137,7 @@ class Child:
         beside: Run it on the load's core: it is not the one measured.
     """
 
-    def __init__(
-        self, contender: Contender, *arguments: object, beside: bool = False
-    ) -> None:
+    def __init__(self, contender: Contender, *arguments: object, beside: bool = False) -> None:
         self.name = contender.name
         self._process = subprocess.Popen(
             pinned([*contender.command, *map(str, arguments)], cores()[beside]),

@@ -98,9 +98,7 @@ def _agent(plan: Plan) -> list[tuple[Table, list[Budget]]]:
     idle_title = f"Agent: requests with {FEW_IDLE} and {MANY_IDLE:,} idle sockets"
     queue_title = f"Agent: {FEW_QUEUED:,} and {crowd:,} requests at once over 4 sockets"
     return [
-        _compare(
-            "pool-agent", idle_title, few, many, dict.fromkeys(few.values, BUDGET)
-        ),
+        _compare("pool-agent", idle_title, few, many, dict.fromkeys(few.values, BUDGET)),
         _compare("pool-queue", queue_title, few_queued, many_queued, {}),
     ]
 

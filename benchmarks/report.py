@@ -147,9 +147,7 @@ def write_json(path: Path, plan: Plan, report: Report) -> None:
             **versions(PACKAGES),
         },
         "tables": [attrs.asdict(table) for table in report.tables],
-        "budgets": [
-            {**attrs.asdict(budget), "held": budget.held} for budget in report.budgets
-        ],
+        "budgets": [{**attrs.asdict(budget), "held": budget.held} for budget in report.budgets],
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

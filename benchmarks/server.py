@@ -83,9 +83,7 @@ def _report(cost: Samples, rate: Samples) -> Report:
         columns=("CPU us/request", "lowest", "highest", f"by {BASE}", "requests/s"),
         rows=tuple(rows),
     )
-    budget = Budget(
-        name=f"server, CPU by {BASE}", value=cost.ratio(OURS, BASE), limit=BUDGET
-    )
+    budget = Budget(name=f"server, CPU by {BASE}", value=cost.ratio(OURS, BASE), limit=BUDGET)
     return Report(tables=(table,), budgets=(budget,))
 
 
@@ -121,9 +119,7 @@ def drive(name: str, port: int, seconds: int) -> tuple[int, float]:
     url = f"http://127.0.0.1:{port}/"
     wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
     try:
-        done = subprocess.run(
-            pinned(wrk, cores()[1]), capture_output=True, check=True, timeout=120
-        )
+        done = subprocess.run(pinned(wrk, cores()[1]), capture_output=True, check=True, timeout=120)
     except (OSError, subprocess.SubprocessError) as error:
         raise BenchmarkError(f"wrk against {name}: {error}") from error
     text = done.stdout.decode()

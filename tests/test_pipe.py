@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -287,43 +286,3 @@ async def test_tunnel_that_cannot_half_close_ends(autojump_clock: Any, nursery: 
     await trio.testing.wait_all_tasks_blocked()
     assert told == [(8, 5)]
     assert await left.receive_some() == b"", "both are closed"
-
-
-# --- cost ------------------------------------------------------------------------------
-
-
-async def bare(source: Any, destination: Any) -> None:
-    while data := await source.receive_some():
-        await destination.send_all(data)
-    await destination.send_eof()
-
-
-async def cost_of(copy: Any, total: int) -> float:
-    """CPU seconds that a copy through two socket pairs takes."""
-    one, source = (trio.SocketStream(s) for s in trio.socket.socketpair())
-    destination, other = (trio.SocketStream(s) for s in trio.socket.socketpair())
-
-    async def feed() -> None:
-        block = bytes(65536)
-        for _ in range(total // 65536):
-            await one.send_all(block)
-        await one.send_eof()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(feed)
-        nursery.start_soon(read_all, other)
-        begin = time.process_time()
-        await copy(source, destination)
-    spent = time.process_time() - begin
-    for stream in (one, source, destination, other):
-        await stream.aclose()
-    return spent
-
-
-async def test_cost_beside_a_bare_copy() -> None:
-    ratios = []
-    for _ in range(6):
-        ratios.append(await cost_of(pipe, 4 << 20) / await cost_of(bare, 4 << 20))
-        if min(ratios) <= 1.2:
-            break
-    assert min(ratios) <= 1.2

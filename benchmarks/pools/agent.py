@@ -42,9 +42,7 @@ class Fetcher:
             for _ in range(count):
                 nursery.start_soon(self._hold, dials, release, count)
 
-    async def _hold(
-        self, dials: trio.Semaphore, release: trio.Event, count: int
-    ) -> None:
+    async def _hold(self, dials: trio.Semaphore, release: trio.Event, count: int) -> None:
         """One GET that keeps its connection until *count* of them have one."""
         await dials.acquire()
         async with http.get(self._url, agent=self._agent) as response:
@@ -73,9 +71,7 @@ async def main() -> None:
     scheduling = cast('Literal["lifo", "fifo"]', sys.argv[3])
     url = f"http://127.0.0.1:{port}/"
     async with (
-        http.Agent(
-            keep_alive=True, max_free_sockets=idle, scheduling=scheduling
-        ) as many,
+        http.Agent(keep_alive=True, max_free_sockets=idle, scheduling=scheduling) as many,
         http.Agent(keep_alive=True, max_sockets=4) as few,
     ):
         await Fetcher(url, many).open(idle)

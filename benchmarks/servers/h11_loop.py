@@ -52,9 +52,7 @@ async def serve(stream: trio.SocketStream) -> None:
 def respond(conn: h11.Connection) -> bytes:
     """The whole answer, to be sent in one piece."""
     head = h11.Response(status_code=200, headers=[*FIXED, CLOCK.header()])
-    return (
-        conn.send(head) + conn.send(h11.Data(data=BODY)) + conn.send(h11.EndOfMessage())
-    )
+    return conn.send(head) + conn.send(h11.Data(data=BODY)) + conn.send(h11.EndOfMessage())
 
 
 async def main() -> None:

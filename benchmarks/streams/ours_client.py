@@ -12,9 +12,7 @@ async def upload(agent: http.Agent, job: Job) -> int:
     """Send the body; returns its size."""
     url = f"http://127.0.0.1:{job.port}/"
     sent = 0
-    async with http.request(
-        url, method="POST", headers=job.headers, agent=agent
-    ) as request:
+    async with http.request(url, method="POST", headers=job.headers, agent=agent) as request:
         for _ in job.blocks:
             await request.write(BLOCK)
             sent += len(BLOCK)
