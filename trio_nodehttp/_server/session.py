@@ -426,6 +426,7 @@ class Session(SessionState):
         self.request = None
         if self.socket.timeout != math.inf:
             self.socket.set_timeout(None)  # silence is the other protocol's to judge
+            self.socket.watchers.clear()
         try:
             await handler(request, self.socket_stream())
             self.outcome = "ok"
