@@ -172,7 +172,12 @@ async def test_finish_comes_when_all_was_taken(autojump_clock: Any, side: str) -
     ready = trio.Event()
 
     async def send(message: http.OutgoingMessage) -> None:
-        message.on("finish", lambda: told.append("finish"))
+        def finished() -> None:
+            assert message.socket is not None
+            assert message.socket.bytes_written > 11 * size, "it was not all taken"
+            told.append("finish")
+
+        message.on("finish", finished)
         with trio.move_on_after(5) as scope:
             while len(written) < 10:
                 written.append(await message.write(bytes(size)))
