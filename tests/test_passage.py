@@ -17,6 +17,7 @@ from trio_nodehttp.testing import MemoryNetwork
 POST = b"POST / HTTP/1.1\r\nContent-Length: 4\r\n" + CLOSE
 EXPECT = b"POST / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n" + CLOSE
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
 
 async def test_a_head_goes_on_before_its_body_comes(
@@ -183,6 +184,33 @@ async def test_a_client_that_does_not_wait_is_not_told_to_go_on(
     assert b"Expect: 100-continue" in lines_of(proxy.heads[0])
 
 
+@pytest.mark.parametrize("late", [0.999999, 1, 1.000001])
+async def test_an_answer_while_the_client_is_being_asked(
+    nursery: trio.Nursery,
+    memory_network: MemoryNetwork,
+    autojump_clock: trio.testing.MockClock,
+    late: float,
+) -> None:
+    proxy = await chain(nursery, memory_network)
+
+    async def origin(stream: Any) -> None:
+        await read_one_head(stream)
+        await trio.sleep(late)
+        await stream.send_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
+        await read_all(stream)
+
+    memory_network.listen("origin.test", 80, origin)
+    stream = await proxy.client(EXPECT)
+    head = await read_one_head(stream)
+    heads = []
+    while not head.startswith(b"HTTP/1.1 200 "):
+        heads.append(head)
+        head = await read_one_head(stream)
+    assert sorted(heads) in ([HINTS], [CONTINUE, HINTS])
+    assert await stream.receive_some() == b"ok"
+    await stream.aclose()
+
+
 # --- both ways at once -------------------------------------------------------------------------
 
 
@@ -317,6 +345,48 @@ async def test_a_slow_client_is_not_the_origins_fault(
         while left:
             left -= len(await stream.receive_some(left))
     assert await read_all(stream) == b""
+
+
+async def test_an_origin_that_waits_for_the_client_is_not_too_slow(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, autojump_clock: trio.testing.MockClock
+) -> None:
+    proxy = await chain(nursery, memory_network, timeout=5, server={"request_timeout": 1000})
+
+    async def echo(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await response.flush_headers()
+        async for piece in request:
+            await response.write(piece)
+
+    server = http.create_server(echo, request_timeout=1000)
+    await nursery.start(memory_network.serve, server, "origin.test", 80)
+    stream = await proxy.client(b"POST / HTTP/1.1\r\nContent-Length: 12\r\n" + CLOSE)
+    assert (await read_one_head(stream)).startswith(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(3):
+        await trio.sleep(50)
+        await stream.send_all(b"four")
+        assert await stream.receive_some() == b"4\r\nfour\r\n"
+    assert await read_all(stream) == b"0\r\n\r\n"
+
+
+async def test_a_client_that_sends_and_does_not_read_is_not_the_origins_fault(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, autojump_clock: trio.testing.MockClock
+) -> None:
+    proxy = await chain(nursery, memory_network, timeout=5, server={"request_timeout": 1000})
+
+    async def echo(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        async for piece in request:
+            await response.write(piece)
+
+    server = http.create_server(echo, request_timeout=1000)
+    await nursery.start(memory_network.serve, server, "origin.test", 80)
+    size = 2_000_000
+    stream = await proxy.client(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n" % size + CLOSE)
+    nursery.start_soon(stream.send_all, bytes(size))
+    # Every buffer is full in both directions, and everybody waits for the client.
+    await trio.sleep(500)
+    answer = await read_all(stream)
+    assert answer.count(0) == size
+    assert answer.endswith(b"0\r\n\r\n")
 
 
 # --- cancellation ------------------------------------------------------------------------------

@@ -28,19 +28,24 @@ class Passage:
     """One request on its way to an origin, and its response on the way back.
 
     Two scopes: the nursery's, where bodies go both ways, and ``_patience``, whose
-    deadline is set while the origin keeps us waiting.
+    deadline is set while the origin keeps us waiting: while its response is awaited,
+    and the client has done its part. Each step forward restarts it.
     """
 
     __slots__ = (
         "_asked",
         "_failure",
+        "_idle",
         "_informed",
         "_limit",
         "_onward",
         "_patience",
         "_request",
         "_response",
+        "_speaking",
+        "_uploading",
         "_via",
+        "_waiting",
         "reached",
     )
 
@@ -61,15 +66,29 @@ class Passage:
         self._failure: Exception | None = None
         self._informed = 0
         self.reached = False  # there was a connection to the origin
+        self._waiting = False  # for the origin's response, or more of it
+        self._idle = False  # the upload waits for the client, and so may the origin
+        self._uploading = False
         self._asked = trio.Event()  # the origin asks for the body
+        self._speaking = trio.Lock()  # one task at a time writes an informational response
 
     # --- waiting for the origin --------------------------------------------------------
 
     def _wait(self) -> None:
-        self._patience.deadline = trio.current_time() + self._limit
+        self._waiting = True
+        self._set_deadline()
 
     def _go_on(self) -> None:
-        self._patience.deadline = math.inf
+        self._waiting = False
+        self._set_deadline()
+
+    def _set_idle(self, idle: bool) -> None:
+        self._idle = idle
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        late = trio.current_time() + self._limit
+        self._patience.deadline = late if self._waiting and not self._idle else math.inf
 
     def _too_slow(self) -> SocketTimeoutError:
         return SocketTimeoutError(f"the origin kept us waiting for {self._limit} s")
@@ -115,7 +134,6 @@ class Passage:
     async def _exchange(self) -> None:
         self._onward._duplex = True
         data, whole = await self._read_early()
-        self._wait()
         if not whole:
             await self._both_ways(data)
             return
@@ -134,6 +152,7 @@ class Passage:
         if codec.buffered:
             self._go_on()
             data = await request.receive_some()
+            self._wait()
         if not codec.complete or len(data) > _SURE_TO_FIT:
             return data, False
         await request.receive_some()  # its end
@@ -143,11 +162,11 @@ class Passage:
         trailers = self._request.raw_trailers
         if trailers:
             self._onward.add_trailers(end_to_end(trailers))
-        self._wait()
         await self._onward.end(data)
 
     async def _both_ways(self, data: bytes) -> None:
         """Read the response while the body is sent. Raises nothing inside the nursery."""
+        self._uploading = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._upload, data, nursery.cancel_scope)
             try:
@@ -162,6 +181,7 @@ class Passage:
     async def _upload(self, data: bytes, scope: trio.CancelScope) -> None:
         try:
             await self._send_up(data)
+            self._uploading = False
         except Exception as error:  # noqa: BLE001  # raised outside the nursery
             self._failure = error
             scope.cancel()
@@ -170,22 +190,31 @@ class Passage:
         request, onward = self._request, self._onward
         if not data:
             await onward.flush_headers()
-            self._go_on()
+            self._set_idle(True)
             if request._head.expect is not None:  # type: ignore[union-attr]
                 with trio.move_on_after(_CONTINUE):
                     await self._asked.wait()
+                await self._ask_client()
             data = await request.receive_some()
         codec = request._connection.codec  # type: ignore[union-attr]
         while data and not codec.complete:
-            self._wait()
-            wanted = await onward.write(data)
-            self._go_on()
-            if not wanted:
+            self._set_idle(False)
+            if not await onward.write(data):
                 return
+            self._set_idle(True)
             data = await request.receive_some()
         if data:
             await request.receive_some()  # its end
+        self._set_idle(False)
         await self._end_upload(data)
+
+    async def _ask_client(self) -> None:
+        """Send 100, unless something was sent, or the client did not wait."""
+        response, codec = self._response, self._request._connection.codec  # type: ignore[union-attr]
+        async with self._speaking:
+            if not (response._sent_continue or response.headers_sent or codec.buffered):
+                await response.write_continue()
+        response._sent_continue = True
 
     # --- and back --------------------------------------------------------------------------
 
@@ -196,16 +225,20 @@ class Passage:
             await onward._hear()
             for information in onward.informational[self._informed :]:
                 self._informed += 1
+                fields = end_to_end(information.raw_headers)
+                async with self._speaking:
+                    await response._write_information(information.status_code, fields)
                 if information.status_code == 100:
                     response._sent_continue = True
-                fields = end_to_end(information.raw_headers)
-                await response._write_information(information.status_code, fields)
-                if information.status_code == 100:
                     self._asked.set()
 
     async def _bring_back(self) -> None:
         answer, response = self._onward._answer(), self._response
-        response.write_head(answer.status_code, answer.status_message, self._back_fields(answer))
+        fields = self._back_fields(answer)
+        if self._uploading:
+            async with self._speaking:
+                pass  # a 100 that is being written comes first
+        response.write_head(answer.status_code, answer.status_message, fields)
         connection = answer._connection
         data = b""
         if connection is not None and answer._head.body:
@@ -217,6 +250,7 @@ class Passage:
                 if codec.complete:
                     await answer.receive_some()  # its end: the socket is free again
                     break
+                self._go_on()
                 await response.write(data)
         else:
             await answer.receive_some()
@@ -228,9 +262,7 @@ class Passage:
 
     async def _receive(self, answer: IncomingMessage) -> bytes:
         self._wait()
-        data = await answer.receive_some()
-        self._go_on()
-        return data
+        return await answer.receive_some()
 
     def _back_fields(self, answer: IncomingMessage) -> Pairs:
         head, asked = answer._head, self._request._head
