@@ -111,9 +111,7 @@ async def test_request_timeout_beats_the_agents(
     assert told == [(True, own), pytest.approx(own)]
 
 
-@pytest.mark.node(
-    "test-http-client-timeout-option.js", decided="None is no limit, as everywhere in this package"
-)
+@pytest.mark.node("test-http-client-timeout-option.js")
 async def test_timeout_option(nursery: Any, autojump_clock: Any) -> None:
     with pytest.raises(TypeError, match="timeout") as caught:
         http.request("http://origin.test/", timeout="1")
