@@ -165,9 +165,7 @@ async def test_close_delivers_what_was_sent_then_the_end() -> None:
 async def test_close_breaks_a_blocked_send_of_the_peer() -> None:
     left, right = await make_clogged_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            expect_error, trio.BrokenResourceError, left.send_all, b"more"
-        )
+        nursery.start_soon(expect_error, trio.BrokenResourceError, left.send_all, b"more")
         await trio.testing.wait_all_tasks_blocked()
         right.close_now()
     # The reader threw away what it had not read.
@@ -180,9 +178,7 @@ async def test_close_after_half_close_still_breaks_the_peers_send() -> None:
     await right.send_all(b"x" * SIZE)
     await left.send_eof()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            expect_error, trio.BrokenResourceError, right.send_all, b"more"
-        )
+        nursery.start_soon(expect_error, trio.BrokenResourceError, right.send_all, b"more")
         await trio.testing.wait_all_tasks_blocked()
         left.close_now()
     assert await right.receive_some() == b""
@@ -206,9 +202,7 @@ async def test_reset_breaks_blocked_calls_and_drops_unread_bytes() -> None:
     await left.receive_some()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_error, trio.BrokenResourceError, left.receive_some)
-        nursery.start_soon(
-            expect_error, trio.BrokenResourceError, left.send_all, b"more"
-        )
+        nursery.start_soon(expect_error, trio.BrokenResourceError, left.send_all, b"more")
         await trio.testing.wait_all_tasks_blocked()
         right.reset()
     assert left.unread == 0
@@ -236,9 +230,7 @@ async def test_reset_wakes_the_tasks_of_the_same_end_as_closed() -> None:
     await left.receive_some()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_error, trio.ClosedResourceError, left.receive_some)
-        nursery.start_soon(
-            expect_error, trio.ClosedResourceError, left.send_all, b"more"
-        )
+        nursery.start_soon(expect_error, trio.ClosedResourceError, left.send_all, b"more")
         await trio.testing.wait_all_tasks_blocked()
         left.reset()
     assert right.peer_closed

@@ -66,9 +66,7 @@ class NodeRows:
             "behaviours": load_behaviours(),
             "api": load_api(),
         }
-        self._runs = {
-            kind: {key: RowRun() for key in rows} for kind, rows in self._rows.items()
-        }
+        self._runs = {kind: {key: RowRun() for key in rows} for kind, rows in self._rows.items()}
         self._marks: dict[str, list[tuple[str, str, str | None]]] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -59,9 +59,7 @@ def groups(outcomes: Outcome, places: dict[str, str], status: str) -> list[str]:
     for key, outcome in outcomes.items():
         if outcome["status"] == status:
             found.setdefault(places[key], []).append(key)
-    return [
-        f"  {place} ({len(keys)}): {', '.join(keys)}" for place, keys in found.items()
-    ]
+    return [f"  {place} ({len(keys)}): {', '.join(keys)}" for place, keys in found.items()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -296,7 +296,7 @@ async def test_the_parser_begins_anew_for_each_message(autojump_clock: Any) -> N
     async with serving(note_all(notes)) as served:
         client = await served.connect()
         await client.send(
-            CHUNKED + b"4\r\nping\r\n0\r\n\r\n"
+            CHUNKED + b"4\r\nping\r\n0\r\nVary: *\r\n\r\n"
             b"PUT /that HTTP/1.0\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\npong"
         )
         assert [(await client.answer()).body for _ in range(2)] == [b"ok", b"ok"]
@@ -304,6 +304,7 @@ async def test_the_parser_begins_anew_for_each_message(autojump_clock: Any) -> N
         ("POST", "/it", "1.1", FIELDS, b"ping"),
         ("PUT", "/that", "1.0", [("Content-Type", "text/plain"), ("Content-Length", "4")], b"pong"),
     ]
+    assert notes[1::2] == [[("Vary", "*")], []]
 
 
 @pytest.mark.node("test-http-parser.js")

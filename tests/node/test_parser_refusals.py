@@ -131,10 +131,12 @@ async def test_chunk_extensions_over_16_kib(autojump_clock: Any) -> None:
 
 
 @pytest.mark.node("test-http-chunked-smuggling.js")
-async def test_a_bare_lf_in_chunk_extensions(autojump_clock: Any) -> None:
+@pytest.mark.parametrize("line", [b"2;\n", b"2;a\n", b'2;a="\n"\r\n', b"2\n"])
+async def test_a_bare_lf_in_chunk_extensions(line: bytes, autojump_clock: Any) -> None:
     handler = await refused(
         b"GET /data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"2;\nxx\r\n4c\r\n0\r\n\r\n"
+        + line
+        + b"xx\r\n4c\r\n0\r\n\r\n"
         b"GET /admin HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     )
     assert handler.seen == ["/data"]

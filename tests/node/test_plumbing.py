@@ -56,9 +56,7 @@ def test_words_are_our_names() -> None:
     assert rows["Agent|agent.destroy()"].words == {"destroy"}
     assert rows["new Agent|maxSockets"].words == {"max_sockets"}
     assert rows["ServerResponse|finish"].words == {"finish"}
-    assert rows["http|http.createServer([options][, requestListener])"].words == {
-        "create_server"
-    }
+    assert rows["http|http.createServer([options][, requestListener])"].words == {"create_server"}
     # `async with` has no name that a test could write.
     assert rows["Server|server[Symbol.asyncDispose]()"].words == set()
 
@@ -89,9 +87,7 @@ def test_a_passing_test_shows_its_rows(pytester: pytest.Pytester) -> None:
         ("pass", "passed"),
     ],
 )
-def test_only_a_passed_test_counts(
-    pytester: pytest.Pytester, body: str, status: str
-) -> None:
+def test_only_a_passed_test_counts(pytester: pytest.Pytester, body: str, status: str) -> None:
     mark = "import pytest\n@pytest.mark.node('test-http-1.0.js')\n"
     source = f"{mark}def test_it():\n    {body}\n{mark}def test_other(): pass\n"
     _, rows = run(pytester, source)
@@ -146,9 +142,7 @@ def write_run(tmp_path: Path, **statuses: str) -> str:
     return str(path)
 
 
-def test_missing_rows_fail_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_rows_fail_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_file = write_run(tmp_path, **{"test-http-1.0.js": "passed"})
     assert report.main([run_file]) == 1
     assert report.main([run_file, "--allow-missing"]) == 0
