@@ -343,7 +343,9 @@ async def test_a_slow_client_is_not_the_origins_fault(
         await trio.sleep(50)
         left = 100000
         while left:
-            left -= len(await stream.receive_some(left))
+            data = await stream.receive_some(left)
+            assert data
+            left -= len(data)
     assert await read_all(stream) == b""
 
 
