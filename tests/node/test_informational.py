@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import HOST, ask, serving
+from tests._server.kit import HOST, ask, serving, settle
 from tests.wires import wire
 from trio_nodehttp.testing import Expect, FaultyServer, MemoryStream, Send, Stall, memory_pipe
 
@@ -160,6 +160,26 @@ async def test_other_expectations(autojump_clock: Any, hooked: bool) -> None:
             assert (answer.status, answer.reason) == (417, "Expectation Failed")
             assert answer.body == (b"hooked" if hooked else b"")
     assert told == (["meoww", "202-ok"] if hooked else [])
+
+
+@pytest.mark.node("test-http-expect-handling.js")
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_the_expectation_that_is_met(autojump_clock: Any, hooked: bool) -> None:
+    async def handle(request: http.IncomingMessage, response: http.ServerResponse) -> None:
+        await response.end(await request.read())
+
+    async with serving(handle) as served:
+        if hooked:
+            served.server.on("check_continue", handle)
+        client = await served.connect()
+        await client.send(ask("/", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+        await settle()
+        # Who registered for check_continue decides alone whether the client may go on.
+        if not hooked:
+            assert await client.line() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(b"body")
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (200, b"body")
 
 
 @pytest.mark.node("test-http-expect-continue-reuse-race.js")
