@@ -173,6 +173,26 @@ async def test_what_ends_http_gets_a_tunnel(memory_network: MemoryNetwork, how: 
     assert heads[0].startswith(b"CONNECT far.test:1 HTTP" if how == "CONNECT" else b"GET / HTTP")
 
 
+async def test_a_websocket_goes_through_a_tunnel(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    memory_network.listen("proxy.test", 3128, partial(relay, memory_network, 80))
+    server = http.create_server()
+
+    @server.on("upgrade", protocol="websocket")
+    async def echo(request: http.IncomingMessage, stream: http.UpgradedStream) -> None:
+        async with http.accept_websocket(request, stream) as socket:
+            async for message in socket:
+                await socket.send(message)
+
+    await nursery.start(memory_network.serve, server, "o.test", 80)
+    async with memory_network.agent(proxy="proxy.test:3128") as agent:
+        async with http.WebSocket("ws://o.test/", agent=agent) as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+        assert nothing_left(agent)
+
+
 async def test_https_goes_through_a_tunnel(memory_network: MemoryNetwork) -> None:
     server, client = contexts()
 
