@@ -427,7 +427,6 @@ def test_an_unfinished_message_is_collected_quietly() -> None:
         await response.write("x")
         assert "open" in repr(response)
         del response
-        gc.collect()
 
     trio.run(main)
     gc.collect()
