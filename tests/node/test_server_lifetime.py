@@ -34,7 +34,13 @@ async def test_listening_tells_the_truth() -> None:
     server.on("listening", lambda: seen.append(server.listening))
     server.on("close", lambda: seen.append(server.listening))
     async with listening(server):
-        await server.close()
+        async with dialled(server) as client:
+            await client.get()
+            await client.send(b"GET")
+            await soon(lambda: [each.idle for each in server._sessions] == [False])
+            await server.close()
+            assert not server.listening
+            assert seen == [False, True]  # it is closed with its last connection
         await settle()
         assert seen == [False, True, False]
 
@@ -151,6 +157,7 @@ async def test_close_keeps_a_half_sent_request(mock_clock: Any) -> None:
         await started.send(b"GET / HTTP/1.1")
         await soon(lambda: sorted(each.idle for each in server._sessions) == [False, True])
         await server.close()
+        assert not server.listening
         await soon(lambda: server.connections == 1)  # at once: no time has passed
         assert await idle.until_end() == b""
         mock_clock.jump(0.5)
