@@ -48,11 +48,13 @@ def counted() -> Iterator[Cost]:
     """Count what happens inside the `with` block."""
     cost = Cost()
     before = Name.lookups
+    gc.disable()  # what other tests left to be finalised is not ours to count
     sys.setprofile(cost.count)
     try:
         yield cost
     finally:
         sys.setprofile(None)
+        gc.enable()
         cost.lookups = Name.lookups - before
 
 
