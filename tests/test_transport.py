@@ -123,6 +123,7 @@ async def test_what_fits_without_waiting(nursery: trio.Nursery) -> None:
             await client.send(b"no")
         while server.bytes_read < total + 2 + (32 << 20):
             await server.receive(1 << 21)
+        await trio.testing.wait_all_tasks_blocked()
         assert client.send_now(b"ok") == 2
 
 
