@@ -242,15 +242,20 @@ async def test_garbage_is_reported_to_the_hook_alone(autojump_clock: Any) -> Non
     assert handler.seen == []
 
 
+@pytest.mark.node("test-http-server-client-error.js")
 @pytest.mark.node("test-http-server-destroy-socket-on-client-error.js")
-async def test_the_answer_to_a_bad_line_is_not_lost_in_a_reset() -> None:
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_the_answer_to_a_bad_line_is_not_lost_in_a_reset(hooked: bool) -> None:
     """Closing a real socket with bytes unread would reset the connection."""
+    hook = Hook(b"HTTP/1.1 400 Told by the hook\r\n\r\n")
     async with listening(http.create_server(hello)) as server:
+        if hooked:
+            server.on("client_error", hook)
         assert isinstance(server.address, tuple)
         async with await trio.open_tcp_stream(*server.address) as stream:
             await stream.send_all(b"FOO /\r\n" + b"x" * 200_000)
             reply = b"".join([data async for data in stream])
-    assert reply == BAD_REQUEST
+    assert reply == (hook.answer if hooked else BAD_REQUEST)
 
 
 @pytest.mark.node("test-http-server-destroy-socket-on-client-error.js")

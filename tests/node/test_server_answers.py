@@ -132,10 +132,14 @@ async def test_bytes_written_are_counted_in_the_middle_of_a_write() -> None:
 
     async with listening(http.create_server(handler)) as server, dialled(server) as client:
         await client.send(ask())
-        while not (sockets and sockets[0].bytes_written):
-            await trio.lowlevel.checkpoint()
-        assert 0 < sockets[0].bytes_written < size
+        with trio.fail_after(5):
+            while not (sockets and sockets[0].bytes_written):
+                await trio.lowlevel.checkpoint()
+        await settle()
         sockets[0].destroy()
+        received = len(await client.until_end())
+        assert 0 < received < size
+        assert sockets[0].bytes_written == received
 
 
 @pytest.mark.node("test-http-full-response.js")
