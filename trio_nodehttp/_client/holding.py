@@ -152,8 +152,8 @@ class Holding(Outset):
         if name != "timeout" or not limit or connection is None:
             return
         # Without an observer the watch was left out, for it costs.
-        if connection.socket.timeout == math.inf:
-            connection.socket.set_timeout(limit)
+        socket = connection.socket
+        socket.set_timeout(limit if socket.timeout == math.inf else socket.timeout)
 
     def _notice_silence(self) -> bool:
         # As in Node, the second silence of a request is not told, and ends nothing.
