@@ -90,7 +90,7 @@ async def proxy(*allowed: str) -> AsyncIterator[str]:
     port = await free_port()
     async with running(*command("forward_proxy", str(port), *allowed)) as process:
         assert process.stdout is not None
-        assert b"reaches" in await process.stdout.receive_some()
+        assert b"reaching" in await process.stdout.receive_some()
         yield f"http://127.0.0.1:{port}"
 
 
