@@ -166,3 +166,9 @@ def test_the_default_port() -> None:
     assert default_port(http.Agent(), "https:", {}) == 443
     assert default_port(http.Agent(default_port=81), "https:", {}) == 81
     assert default_port(http.Agent(default_port=81), "https:", {"default_port": "82"}) == 82
+
+
+@pytest.mark.parametrize("take_apart", [str, urlparse, urlsplit])
+def test_a_wrong_scheme_is_named_however_the_url_is_given(take_apart: Any) -> None:
+    with pytest.raises(http.InvalidProtocolError, match="ftp:"):
+        read_url(take_apart("ftp://a.test/"))

@@ -14,7 +14,6 @@ from .. import _checks
 from .._errors import (
     InvalidArgTypeError,
     InvalidHTTPTokenError,
-    InvalidURLError,
     ParserUnavailableError,
 )
 from .._sansio.destination import (
@@ -155,10 +154,7 @@ def read_url(url: object) -> Destination:
     if isinstance(url, ParseResult):
         return parse_url(url.geturl())
     if isinstance(url, SplitResult):
-        try:
-            return split_destination(url)
-        except ValueError as error:
-            raise InvalidURLError(f"url: {error}") from error
+        return split_destination(url)
     raise InvalidArgTypeError(f"url must be a string, not {type(url).__name__}")
 
 
