@@ -18,7 +18,7 @@ from tests.interop import peers
 HOSTILE = 1000
 HONEST = 50
 LIMITS = {"headers_timeout": 3, "request_timeout": 4, "timeout": 5}
-SLACK = 3.0  # seconds that a loaded machine may add
+SLACK = 1.5  # seconds that a loaded machine may add
 IDLE_LIMIT = 64 * 1024
 
 Kind = Callable[[Client], Awaitable[None]]
