@@ -210,3 +210,24 @@ async def send_quietly(client: Client, data: bytes) -> None:
     """Send to a server that may close meanwhile."""
     with contextlib.suppress(trio.BrokenResourceError):
         await client.send(data)
+
+
+# --- clients that hold a connection up ---
+
+
+async def drip(client: Client, data: bytes) -> None:
+    for byte in data:
+        await client.send(bytes([byte]))
+        await trio.sleep(0.5)
+
+
+async def silent(client: Client) -> None:
+    pass
+
+
+async def stalled_head(client: Client) -> None:
+    await client.send(b"GET / HTTP/1.1\r\nHost: a")
+
+
+async def dripping_head(client: Client) -> None:
+    await drip(client, b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 100)

@@ -11,7 +11,17 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import TIMED_OUT, Client, Served, ask, serving
+from tests._server.kit import (
+    TIMED_OUT,
+    Client,
+    Served,
+    ask,
+    drip,
+    dripping_head,
+    serving,
+    silent,
+    stalled_head,
+)
 
 HEADERS_TIMEOUT = 4
 REQUEST_TIMEOUT = 5
@@ -27,24 +37,6 @@ async def handler(request: http.IncomingMessage, response: http.ServerResponse) 
         await response.end(b"x" * BIG)
     else:
         await response.end(await request.read())
-
-
-async def drip(client: Client, data: bytes) -> None:
-    for byte in data:
-        await client.send(bytes([byte]))
-        await trio.sleep(0.5)
-
-
-async def silent(client: Client) -> None:
-    pass
-
-
-async def stalled_head(client: Client) -> None:
-    await client.send(b"GET / HTTP/1.1\r\nHost: a")
-
-
-async def dripping_head(client: Client) -> None:
-    await drip(client, b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 100)
 
 
 async def dripping_body(client: Client) -> None:

@@ -12,7 +12,7 @@ import attrs
 import pytest
 import trio
 
-from tests._server.kit import TIMED_OUT, Client, ask
+from tests._server.kit import TIMED_OUT, Client, ask, drip, dripping_head, silent, stalled_head
 from tests.interop import peers
 
 HOSTILE = 1000
@@ -50,24 +50,6 @@ def resident(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"process {pid} has no memory figures")
-
-
-async def drip(client: Client, data: bytes) -> None:
-    for byte in data:
-        await client.send(bytes([byte]))
-        await trio.sleep(0.5)
-
-
-async def silent(client: Client) -> None:
-    pass
-
-
-async def stalled_head(client: Client) -> None:
-    await client.send(b"GET / HTTP/1.1\r\nHost: a")
-
-
-async def dripping_head(client: Client) -> None:
-    await drip(client, b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 100)
 
 
 async def dripping_body(client: Client) -> None:
