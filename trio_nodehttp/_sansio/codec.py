@@ -122,11 +122,9 @@ class HeadReader:
         Raises:
             ParseError: The bytes cannot become a good head.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 > self.max_size:
-            self._scan(data)
-            if end < 0:
-                return None
+        size = self._find_size(data)
+        if size == 0:
+            return None
         found = _match_request(data)
         if found is None or found[1] not in _METHODS:
             self._scan(data)
@@ -138,7 +136,7 @@ class HeadReader:
         head.method = _METHODS[method]
         head.target = target.decode("latin-1")
         head.minor = 1 if minor == b"1" else 0
-        head.size = end + 4
+        head.size = size
         return _finish_request(head, block, data)
 
     def response(self, data: bytes, method: str) -> ResponseHead | None:
@@ -154,11 +152,9 @@ class HeadReader:
         Raises:
             ParseError: The bytes cannot become a good head.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 > self.max_size:
-            self._scan(data)
-            if end < 0:
-                return None
+        size = self._find_size(data)
+        if size == 0:
+            return None
         found = _match_response(data)
         if found is None:
             self._scan(data)
@@ -170,8 +166,18 @@ class HeadReader:
         head.minor = 1 if found[1] == b"1.1" else 0
         head.status = int(found[2])
         head.reason = (found[3] or b"").decode("latin-1")
-        head.size = end + 4
+        head.size = size
         return _finish_response(head, found[4], method, data)
+
+    def _find_size(self, data: bytes) -> int:
+        """Find how long the head is; 0 while it is incomplete and good so far."""
+        size = data.find(b"\r\n\r\n") + 4
+        if size < 4:
+            self._scan(data)
+            return 0
+        if size > self.max_size:
+            self._scan(data)
+        return size
 
     def _scan(self, data: bytes) -> None:
         """Find the first byte that is wrong, in a head that is incomplete or bad."""
