@@ -30,7 +30,7 @@ async def test_the_peer_closes(client: bool) -> None:
     async with running(client=client) as session:
         await session.peer.send(TEXT, b"last")
         await session.peer.close(3000, "bye")
-        assert await session.peer.read() == Frame(CLOSE, close_payload(3000), client)
+        assert await session.peer.read() == Frame(CLOSE, close_payload(3000, "bye"), client)
         if client:
             # The server is the one that closes the transport.
             await wait_all_tasks_blocked()

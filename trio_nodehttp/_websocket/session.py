@@ -236,7 +236,7 @@ class Session:
                 self._work.unpark()
             elif isinstance(event, Close):
                 self._received = event
-                self._answer_close(event.code, "")
+                self._answer_close(event.code, event.reason)
             elif isinstance(event, Failure):
                 self._fail(event.code, event.reason)
                 self._answer_close(event.code, event.reason)
