@@ -20,9 +20,9 @@ from typing import Any
 import attrs
 import trio
 
+import trio_nodehttp as http
 from tests.interop import peers, suites
-from tests.interop.websocket_ends import connect, echo_server
-from trio_nodehttp._errors import WebSocketError
+from tests.interop.websocket_ends import echo_server
 
 VERSION = "25.10.1"
 # The last virtualenv that can make an environment for Python 2.7.
@@ -156,15 +156,15 @@ async def _run_cases(url: str) -> None:
     for case in range(1, await _count_cases(url) + 1):
         # Many cases break the rules and are closed with an error, as they have to.
         try:
-            async with connect(
+            async with http.WebSocket(
                 f"{url}/runCase?case={case}&agent=ours",
                 max_message_size=MAX_MESSAGE_SIZE,
             ) as ws:
                 async for message in ws:
                     await ws.send(message)
-        except WebSocketError:
+        except http.WebSocketError:
             continue
-    async with connect(f"{url}/updateReports?agent=ours") as ws:
+    async with http.WebSocket(f"{url}/updateReports?agent=ours") as ws:
         async for _ in ws:
             pass
 
@@ -173,7 +173,7 @@ async def _count_cases(url: str) -> int:
     """Ask how many cases there are, once the fuzzing server listens."""
     while True:
         try:
-            async with connect(f"{url}/getCaseCount") as ws:
+            async with http.WebSocket(f"{url}/getCaseCount") as ws:
                 return int(await ws.receive())
         except OSError:
             await trio.sleep(0.1)

@@ -2,10 +2,10 @@
 
 Settings are JSON: ``role`` is one of
 
-- ``forward``: a forward proxy that reaches ``allowed`` and nothing else;
-- ``reverse``: a reverse proxy in front of ``origin``, upgrades of any kind included,
-  over TLS if there is a ``certificate`` (a path);
-- ``origin``: what `route` of this module answers, and upgrades that echo.
+- ``forward``: the example of a forward proxy, which reaches ``allowed`` and nothing else;
+- ``reverse``: the example of a reverse proxy, in front of ``origin``, over TLS if there
+  is a ``certificate`` (a path);
+- ``origin``: what `route` of this module answers, and WebSockets that echo.
 
 Ports: ``only``, and ``admin``, which answers with what is open in this process; see
 `Hop`. The process ends when its standard input does.
@@ -26,6 +26,14 @@ from typing import Any
 import trio
 
 import trio_nodehttp as http
+from tests.interop.websocket_ends import echo
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+import forward_proxy
+import reverse_proxy
+
+sys.path.pop(0)
 
 BLOCK = 65536
 MIGHTY = 10_000_000
@@ -53,64 +61,30 @@ async def route(request: http.IncomingMessage, response: http.ServerResponse) ->
     await response.end(seen.hexdigest())
 
 
-async def echo(_: http.IncomingMessage, stream: http.UpgradedStream) -> None:
-    """Send back what comes, to the end."""
-    head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-    await stream.send_all(head.encode())
-    async for data in stream:
-        await stream.send_all(data)
-    await stream.send_eof()
-
-
-def permitted(authority: str, allowed: list[str]) -> bool:
-    """Whether a forward proxy may go there."""
-    return authority in allowed
-
-
 class Hop:
     """What a role is made of: a server, and an agent for what stands behind it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.agent = http.Agent(keep_alive=True, max_free_sockets=64)
-        self.server = http.create_server(getattr(self, settings["role"]))
-        self.server.on("upgrade", partial(self.upgrade, settings["role"]))
-        if settings["role"] == "forward":
-            self.server.on("connect", self.connect)
+        getattr(self, settings["role"])()
 
-    async def origin(self, request: http.IncomingMessage, response: http.ServerResponse) -> None:
-        """Answer as the origin."""
-        await route(request, response)
+    def origin(self) -> None:
+        """Answer by ourselves."""
+        self.server = http.create_server(route)
+        self.server.on("upgrade", echo, protocol="websocket")
 
-    async def reverse(self, request: http.IncomingMessage, response: http.ServerResponse) -> None:
+    def reverse(self) -> None:
         """Pass on to the one origin."""
-        await http.forward(request, response, self.settings["origin"], agent=self.agent)
+        ways = {"origin": self.settings["origin"], "agent": self.agent}
+        self.server = http.create_server(partial(reverse_proxy.proxy, **ways))
+        self.server.on("upgrade", partial(reverse_proxy.upgrade, **ways), protocol="websocket")
 
-    async def forward(self, request: http.IncomingMessage, response: http.ServerResponse) -> None:
-        """Pass on to where the request wants to go, if that is allowed."""
-        scheme, _, rest = request.url.partition("://")
-        authority = rest.partition("/")[0]
-        if scheme != "http" or not permitted(authority, self.settings["allowed"]):
-            await response.write_head(403).end("not allowed\n")
-            return
-        await http.forward(request, response, f"http://{authority}", agent=self.agent)
-
-    async def upgrade(
-        self, role: str, request: http.IncomingMessage, stream: http.UpgradedStream
-    ) -> None:
-        """Echo as the origin; else pass on."""
-        if role == "origin":
-            await echo(request, stream)
-        elif role == "reverse":
-            origin = self.settings["origin"]
-            await http.forward_upgrade(request, stream, origin, agent=self.agent)
-
-    async def connect(self, request: http.IncomingMessage, stream: http.UpgradedStream) -> None:
-        """Open a tunnel, if that is allowed."""
-        if permitted(request.url, self.settings["allowed"]):
-            await http.forward_connect(request, stream, agent=self.agent)
-        else:
-            await stream.send_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    def forward(self) -> None:
+        """Pass on to where requests want to go, if that is allowed."""
+        proxy = forward_proxy.ForwardProxy(self.settings["allowed"], self.agent)
+        self.server = http.create_server(proxy.request)
+        self.server.on("connect", proxy.connect)
 
     async def admin(self, request: http.IncomingMessage, response: http.ServerResponse) -> None:
         """Tell what is open; ``POST`` closes what is idle in the pool first."""

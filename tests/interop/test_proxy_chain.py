@@ -22,8 +22,8 @@ from tests.interop.proxy_hop import MIGHTY, content, count_sockets
 
 SECONDS = 110.0
 TOGETHER = 16
-SHARES = {"get": 8360, "upload": 1000, "download": 20, "upgrade": 400, "abort": 220}
-ABORTS = ("mid-download", "mid-upload", "mid-upgrade", "unread")
+SHARES = {"get": 8360, "upload": 1000, "download": 20, "websocket": 400, "abort": 220}
+ABORTS = ("mid-download", "mid-upload", "mid-websocket", "unread")
 MIGHTY_HASH = hashlib.sha256(content(MIGHTY)).hexdigest()
 HOPS = ("forward", "reverse", "origin")
 
@@ -35,6 +35,10 @@ class Chain:
     hops: dict[str, peers.Peer]
     url: str
     context: ssl.SSLContext
+
+    @property
+    def websocket_url(self) -> str:
+        return self.url.replace("https", "wss")
 
     def agent(self) -> http.Agent:
         return http.Agent(
@@ -106,19 +110,16 @@ async def download(chain: Chain, agent: http.Agent, chance: random.Random) -> No
     assert seen.hexdigest() == MIGHTY_HASH
 
 
-async def upgrade(chain: Chain, agent: http.Agent, chance: random.Random) -> None:
-    sent = chance.randbytes(chance.randrange(1, 50_000))
-    got = bytearray()
-    headers = {"Connection": "Upgrade", "Upgrade": "echo"}
-    async with http.request(chain.url, headers=headers, agent=agent) as request:
-        await request.end()
-        _, stream = await request.upgrade()
-        await stream.send_all(sent)
-        while len(got) < len(sent):
-            data = await stream.receive_some()
-            assert data
-            got += data
-    assert hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+async def websocket(chain: Chain, agent: http.Agent, chance: random.Random) -> None:
+    async with http.WebSocket(chain.websocket_url, agent=agent) as ws:
+        for _ in range(chance.randrange(1, 5)):
+            sent = chance.randbytes(chance.randrange(50_000))
+            await ws.send(sent)
+            got = await ws.receive()
+            assert isinstance(got, bytes)
+            assert hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+        await ws.close(4000, "enough")
+    assert (ws.close_code, ws.close_reason) == (4000, "enough")
 
 
 async def abort(chain: Chain, agent: http.Agent, chance: random.Random) -> None:
@@ -128,11 +129,11 @@ async def abort(chain: Chain, agent: http.Agent, chance: random.Random) -> None:
             async with http.request(f"{chain.url}/upload", method="POST", agent=agent) as request:
                 while True:
                     await request.write(bytes(10_000))
-    elif how == "mid-upgrade":
-        headers = {"Connection": "Upgrade", "Upgrade": "echo"}
-        async with http.request(chain.url, headers=headers, agent=agent) as request:
-            await request.end()
-            await (await request.upgrade()).stream.send_all(bytes(100_000))
+    elif how == "mid-websocket":
+        with trio.move_on_after(chance.random() * 0.05):
+            async with http.WebSocket(chain.websocket_url, agent=agent) as ws:
+                while True:
+                    await ws.send(bytes(10_000))
     else:
         size = 0 if how == "unread" else chance.randrange(1, 1_000_000)
         async with http.get(f"{chain.url}/bytes/{MIGHTY}", agent=agent) as response:
@@ -144,7 +145,7 @@ KINDS: dict[str, Callable[[Chain, http.Agent, random.Random], Awaitable[None]]] 
     "get": get,
     "upload": upload,
     "download": download,
-    "upgrade": upgrade,
+    "websocket": websocket,
     "abort": abort,
 }
 

@@ -15,10 +15,9 @@ import websockets.exceptions
 from websockets.trio.client import connect as connect_theirs
 from websockets.trio.server import serve as serve_theirs
 
+import trio_nodehttp as http
 from tests.interop import peers, suites
-from tests.interop.websocket_ends import connect, echo_server
-from trio_nodehttp._errors import ConnectionFailedError, WebSocketHandshakeError
-from trio_nodehttp._websocket.errors import WebSocketClosedError
+from tests.interop.websocket_ends import echo_server
 
 SECONDS = 30.0
 WS_VERSION = "8"
@@ -75,7 +74,7 @@ async def their_server(nursery: trio.Nursery) -> AsyncIterator[str]:
 async def test_our_client_and_the_server_of_websockets(
     their_server: str, compression: bool
 ) -> None:
-    async with connect(their_server, ["other", "chat"], compression=compression) as ws:
+    async with http.WebSocket(their_server, ["other", "chat"], compression=compression) as ws:
         assert ws.protocol == "chat"
         assert bool(ws.extensions) is compression
         for message in MESSAGES:
@@ -92,7 +91,7 @@ async def test_our_client_and_the_server_of_websockets(
 
 async def test_our_client_closes_the_server_of_websockets(their_server: str) -> None:
     started = trio.current_time()
-    async with connect(their_server, "chat") as ws:
+    async with http.WebSocket(their_server, "chat") as ws:
         await ws.close(3999, "é")
     assert (ws.close_code, ws.close_reason) == (3999, "é")
     assert trio.current_time() - started < 5
@@ -155,7 +154,7 @@ def ws_server(modules: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("compression", [True, False])
 async def test_our_client_and_the_server_of_ws(ws_server: str, compression: bool) -> None:
-    async with connect(ws_server, compression=compression) as ws:
+    async with http.WebSocket(ws_server, compression=compression) as ws:
         assert bool(ws.extensions) is compression
         # The server pings at once and tells of our pong.
         assert await ws.receive() == "pong from ws"
@@ -168,10 +167,10 @@ async def test_our_client_and_the_server_of_ws(ws_server: str, compression: bool
 
 
 async def test_the_server_of_ws_hangs_up(ws_server: str) -> None:
-    async with connect(ws_server) as ws:
+    async with http.WebSocket(ws_server) as ws:
         assert await ws.receive() == "pong from ws"
         await ws.send("terminate me")
-        with pytest.raises(WebSocketClosedError) as caught:
+        with pytest.raises(http.WebSocketClosedError) as caught:
             await ws.receive()
     assert caught.value.close_code == 1006
 
@@ -206,7 +205,7 @@ async def test_over_tls() -> None:
     authority.configure_trust(asking)
     async with echo_server(ssl_context=serving) as url:
         started = trio.current_time()
-        async with connect(url, ssl_context=asking) as ws:
+        async with http.WebSocket(url, ssl_context=asking) as ws:
             assert ws.url.startswith("wss://")
             for message in MESSAGES:
                 await ws.send(message)
@@ -224,12 +223,12 @@ async def test_a_server_that_does_not_upgrade() -> None:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, talk, 0)
         port = listeners[0].socket.getsockname()[1]
-        with pytest.raises(WebSocketHandshakeError, match="200") as caught:
-            await connect(f"ws://127.0.0.1:{port}").__aenter__()
+        with pytest.raises(http.WebSocketHandshakeError, match="200") as caught:
+            await http.WebSocket(f"ws://127.0.0.1:{port}").__aenter__()
         assert caught.value.response.status_code == 200  # type: ignore[attr-defined]
         nursery.cancel_scope.cancel()
 
 
 async def test_nobody_listens() -> None:
-    with pytest.raises(ConnectionFailedError):
-        await connect(f"ws://127.0.0.1:{peers.free_port()}").__aenter__()
+    with pytest.raises(http.ConnectionFailedError):
+        await http.WebSocket(f"ws://127.0.0.1:{peers.free_port()}").__aenter__()

@@ -15,7 +15,8 @@ from typing import Any
 
 import trio
 
-from tests.interop.websocket_ends import connect, echo_server
+import trio_nodehttp as http
+from tests.interop.websocket_ends import echo_server
 
 
 def resident() -> float:
@@ -38,7 +39,7 @@ class Crowd:
 
     async def talk(self, url: str, number: int) -> None:
         """Be one client."""
-        async with connect(url, compression=self.compression) as ws:
+        async with http.WebSocket(url, compression=self.compression) as ws:
             self.ready += 1
             if self.ready == self.connections:
                 self.when_open = resident()
