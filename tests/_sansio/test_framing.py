@@ -47,6 +47,14 @@ def test_without_a_length_the_body_goes_in_chunks() -> None:
     assert (shape.chunked, shape.last, shape.declared) == (True, False, False)
 
 
+@pytest.mark.parametrize("coding", ["chunked", "gzip, chunked"])
+def test_a_length_beside_chunks_is_left_out(coding: str) -> None:
+    shape = make()
+    given: Given = {"Content-Length": ["5", "5"], "X": "1", "Transfer-Encoding": coding}
+    assert plan(shape, given) == ["X: 1", f"Transfer-Encoding: {coding}", KEEP]
+    assert (shape.chunked, shape.declared, shape.length) == (True, False, None)
+
+
 def test_a_known_length_is_declared() -> None:
     shape = make(length=0)
     assert plan(shape) == [KEEP, "Content-Length: 0"]

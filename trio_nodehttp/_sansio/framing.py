@@ -94,6 +94,9 @@ class Shape:
             keep_alive_hint: The value of ``Keep-Alive`` to send, or None; ``""``
                 says that this is the connection's last request.
         """
+        if "transfer-encoding" in noted and noted.pop("content-length", None) is not None:
+            # RFC 9112 section 6.2 forbids both, which recipients take for smuggling.
+            lines[:] = [x for x in lines if not x.lower().startswith("content-length:")]
         self._read_noted(noted)
         if date is not None and "date" not in noted and not self.removed & REMOVED_DATE:
             lines.append(f"Date: {date}\r\n")
