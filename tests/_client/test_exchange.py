@@ -351,6 +351,82 @@ async def test_wait_continue_on_a_dead_connection(nursery: Any, autojump_clock: 
             await request.wait_continue()
 
 
+EXPECTING: Any = {"method": "POST", "headers": {"Expect": "100-continue"}}
+
+
+async def pulled_pieces(pulled: list[str]) -> AsyncIterator[bytes]:
+    for piece in ("bo", "dy"):
+        pulled.append(piece)
+        yield piece.encode()
+
+
+async def test_a_body_is_held_back_until_it_is_asked_for(nursery: Any, autojump_clock: Any) -> None:
+    server = FaultyServer([
+        Expect(b"Content-Length: 4\r\n\r\n"), Stall(0.5), Send(CONTINUE), Expect(b"body"), Send(OK), Stall(),
+    ])  # fmt: skip
+    wired = await wire(nursery, "memory", server, keep_alive=True)
+    started = trio.current_time()
+    async with http.request(wired.url, agent=wired.agent, body="body", **EXPECTING) as request:
+        request.on("continue", lambda: seen.append(bytes(server.received[0][-4:])))
+        seen: list[bytes] = []
+        assert await (await request.get_response()).text() == "ok"
+    assert seen == [b"\r\n\r\n"]
+    assert trio.current_time() - started == pytest.approx(0.5)
+    assert wired.counts() == (0, 0, 1, 0)
+
+
+async def test_an_iterable_is_not_pulled_until_it_is_asked_for(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    pulled: list[str] = []
+    server = FaultyServer([
+        Expect(b"\r\n\r\n"), Stall(0.5), Send(CONTINUE), Expect(b"0\r\n\r\n"), Send(OK), Stall(),
+    ])  # fmt: skip
+    wired = await wire(nursery, "memory", server, keep_alive=True)
+    body = pulled_pieces(pulled)
+    async with http.request(wired.url, agent=wired.agent, body=body, **EXPECTING) as request:
+        request.on("continue", lambda: pulled.append("continue"))
+        assert await (await request.get_response()).text() == "ok"
+    assert pulled == ["continue", "bo", "dy"]
+    assert server.received[0].endswith(b"\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("body", ["bytes", "iterable"])
+async def test_a_refused_body_is_not_sent(nursery: Any, autojump_clock: Any, body: str) -> None:
+    pulled: list[str] = []
+    server = FaultyServer([Expect(b"\r\n\r\n"), Send(EARLY), ExpectEnd()])
+    wired = await wire(nursery, "memory", server, keep_alive=True)
+    given: Any = b"body" if body == "bytes" else pulled_pieces(pulled)
+    async with http.request(wired.url, agent=wired.agent, body=given, **EXPECTING) as request:
+        await read_early(request, wired)
+    await wired.all_ended()
+    assert server.received[0].endswith(b"\r\n\r\n")
+    assert pulled == []
+
+
+async def test_a_server_that_does_not_ask_gets_the_body(nursery: Any, autojump_clock: Any) -> None:
+    server = FaultyServer([Expect(b"body"), Send(OK), Stall()])
+    wired = await wire(nursery, "memory", server, keep_alive=True)
+    started = trio.current_time()
+    async with http.request(wired.url, agent=wired.agent, body=b"body", **EXPECTING) as request:
+        assert (await request.get_response()).status_code == 200
+    assert trio.current_time() - started == pytest.approx(1)
+
+
+async def test_a_body_that_was_asked_for_by_hand_is_not_held_back(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    server = FaultyServer([
+        Expect(b"\r\n\r\n"), Send(CONTINUE), Expect(b"0\r\n\r\n"), Send(OK), Stall(),
+    ])  # fmt: skip
+    wired = await wire(nursery, "memory", server, keep_alive=True)
+    started = trio.current_time()
+    async with http.request(wired.url, agent=wired.agent, body=b"body", **EXPECTING) as request:
+        assert await request.wait_continue()
+        assert (await request.get_response()).status_code == 200
+    assert trio.current_time() == started
+
+
 async def test_too_much_information(nursery: Any, autojump_clock: Any) -> None:
     server = FaultyServer([Expect(b"\r\n\r\n"), Send(CONTINUE * 101), Stall()])
     wired = await wire(nursery, "memory", server)

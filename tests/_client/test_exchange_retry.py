@@ -20,7 +20,12 @@ async def pieces() -> AsyncIterator[bytes]:
     yield b"data"
 
 
-BODIES: dict[str, Any] = {"none": lambda: None, "bytes": lambda: b"data", "iterable": pieces}
+BODIES: dict[str, Any] = {
+    "none": lambda: None,
+    "bytes": lambda: b"data",
+    "held": lambda: b"data",
+    "iterable": pieces,
+}
 REPLAYED = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 
 
@@ -62,6 +67,7 @@ async def test_stale_socket(  # noqa: PLR0917
         "agent": wired.agent,
         "retry_stale": retry_stale,
         "body": BODIES[body](),
+        "headers": {"Expect": "100-continue"} if body == "held" else {},
     }
     async with http.request(wired.url, **options) as request:
         assert request.reused_socket is reused
@@ -70,7 +76,7 @@ async def test_stale_socket(  # noqa: PLR0917
             assert (response.status_code, response.attempts) == (204, 2)
             assert not request.reused_socket
             assert peer.heads[-1].startswith(f"{method} / HTTP/1.1\r\n".encode())
-            assert peer.heads[-1].endswith(b"data" if body == "bytes" else b"\r\n\r\n")
+            assert peer.heads[-1].endswith(b"data" if body in ("bytes", "held") else b"\r\n\r\n")
         else:
             stale = http.StaleConnectionError if reused else http.SocketHangUpError
             with pytest.raises(http.SocketHangUpError) as caught:

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 import trio
 
+from .._encodings import to_bytes
 from .._errors import (
     HTTPError,
     ParseError,
@@ -32,6 +33,8 @@ _SURE_TO_FIT: Final = 16384
 _MAX_INFORMATIONAL: Final = 100
 # Seconds for an answer to arrive on a connection that no longer takes what we send.
 _LAST_WORD: Final = 0.5
+# Seconds for a server to ask for the body; RFC 9110 section 10.1.1 lets us go on without.
+_GO_AHEAD: Final = 1.0
 
 
 class Exchange(Holding):
@@ -172,12 +175,41 @@ class Exchange(Holding):
     async def _send_body(self) -> None:
         """Send what ``body`` gave, and end the request."""
         body, self._body = self._body, None
+        if body is not None and str(self.get_header("expect")).lower() == "100-continue":
+            await self._hold_back(body)
+            if self.response is not None:
+                self._closes = True
+                return
         if body is None or isinstance(body, (bytes, bytearray, memoryview, str)):
             await self.end(body)
             return
         heard = await self._watched(lambda: self._send_pieces(body))
         if heard is not None:
             await self._after_broken(heard)
+
+    async def _hold_back(self, body: Any) -> None:
+        """Send the head, and wait until the server asks for the body, or for a second."""
+        if not self._rendered:
+            if not hasattr(body, "__aiter__"):
+                self._shape.length = len(to_bytes("body", body))
+            self._settle_head(body=True)
+        head = self._head
+        try:
+            await self.flush_headers()
+            with trio.move_on_after(_GO_AHEAD):
+                await self._wait_for_continue()
+        except SocketHangUpError as error:
+            if not self._died_unheard():
+                self._give_up(error)
+            # The whole goes next, which may be sent again; a head alone may not.
+            self._head, self._begun = head, False
+
+    async def _wait_for_continue(self) -> None:
+        while self.response is None and not self._continued():
+            await self._read_head()
+
+    def _continued(self) -> bool:
+        return any(one.status_code == 100 for one in self.informational)
 
     async def _send_pieces(self, body: Any) -> None:
         pieces: AsyncIterator[Any] = body.__aiter__()

@@ -30,7 +30,9 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
             ``agent``, ``auth``, ``headers`` (a mapping, or pairs, which then are
             sent as they are), ``host``, ``method``, ``path``, ``port``,
             ``socket_path`` and ``timeout`` (seconds); and ``body`` (bytes, text or an
-            async iterable), ``ssl_context``, ``retry_stale``.
+            async iterable), ``ssl_context``, ``retry_stale``. With the header
+            ``Expect: 100-continue`` the ``body`` is held back until the server asks for
+            it, a second at most (RFC 9110 section 10.1.1).
 
     Returns:
         The request; nothing has been sent or opened.

@@ -121,16 +121,12 @@ class ClientRequest(Exchange):
             self._check_entered()
         if not self._rendered or self._head:
             await self.flush_headers()
-        while self.response is None and not self._continued():
-            try:
-                await self._read_head()
-            except HTTPError as error:
-                self._give_up(error)
+        try:
+            await self._wait_for_continue()
+        except HTTPError as error:
+            self._give_up(error)
         await trio.lowlevel.checkpoint()
         return self.response is None
-
-    def _continued(self) -> bool:
-        return any(one.status_code == 100 for one in self.informational)
 
     async def upgrade(self) -> Upgraded:
         """Send the request and wait for 101 Switching Protocols (RFC 9110 section 7.8).
