@@ -75,7 +75,7 @@ def test_credentials_tell_proxies_apart_and_are_not_shown() -> None:
     assert read_proxy("https://p.test:1").name != proxies[0].name
 
 
-# --- the environment, as curl reads it ---------------------------------------------------
+# --- the environment ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,21 @@ def test_credentials_tell_proxies_apart_and_are_not_shown() -> None:
         ({}, "http:", None),
         ({"http_proxy": "http://a:1"}, "http:", "a"),
         ({"http_proxy": "http://a:1"}, "https:", None),
+        ({"HTTP_PROXY": "http://a:1"}, "http:", "a"),
+        ({"HTTP_PROXY": "http://a:1"}, "https:", None),
+        ({"HTTP_PROXY": "http://a:1", "http_proxy": "http://b:1"}, "http:", "b"),
+        ({"HTTP_PROXY": "http://a:1", "http_proxy": ""}, "http:", "a"),
+        ({"HTTP_PROXY": "http://a:1", "all_proxy": "http://b:1"}, "http:", "a"),
         # A CGI script's client sets it with a header `Proxy`.
-        ({"HTTP_PROXY": "http://a:1"}, "http:", None),
+        ({"HTTP_PROXY": "http://a:1", "REQUEST_METHOD": "GET"}, "http:", None),
+        ({"HTTP_PROXY": "http://a:1", "REQUEST_METHOD": ""}, "http:", None),
+        ({"http_proxy": "http://a:1", "REQUEST_METHOD": "GET"}, "http:", "a"),
+        (
+            {"HTTP_PROXY": "http://a:1", "REQUEST_METHOD": "GET", "ALL_PROXY": "http://b:1"},
+            "http:",
+            "b",
+        ),
+        ({"HTTPS_PROXY": "http://a:1", "REQUEST_METHOD": "GET"}, "https:", "a"),
         ({"https_proxy": "http://a:1"}, "https:", "a"),
         ({"HTTPS_PROXY": "http://a:1"}, "https:", "a"),
         ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "https:", "b"),
@@ -221,7 +234,7 @@ def test_no_proxy_with_a_port(exceptions: str, host: str, port: int, expected: b
 
 
 def test_the_environment_is_read_when_the_agent_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://before:1")
     agent = Agent(proxy="env")

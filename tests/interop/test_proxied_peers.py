@@ -196,7 +196,7 @@ async def test_the_environment_means_to_us_what_it_means_to_curl(
                 await trio.serve_listeners(lambda stream: say(name, stream), [listener])
 
             nursery.start_soon(serve)
-        for variable in ("http_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        for variable in ("HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
             monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{ports['proxy']}")
         elsewhere = ["--connect-to", f"::127.0.0.1:{ports['direct']}"]

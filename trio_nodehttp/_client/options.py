@@ -192,10 +192,12 @@ class AgentOptions:
         family: 4, 6 or None for both.
         local_address: The address to connect from.
         proxy: The URL of a proxy, ``"http://user:password@host:port"``, or ``"env"``
-            to read ``http_proxy``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` as
-            curl does, when the agent is made; or None. ``https:``, CONNECT and
-            upgrades go through a tunnel (CONNECT), other ``http:`` requests are sent
-            to the proxy in absolute-form (RFC 9112 section 3.2.2).
+            to read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``
+            when the agent is made; or None. In lower case these count before upper
+            case; ``HTTP_PROXY`` does not count where ``REQUEST_METHOD`` is set, as in
+            a CGI script. ``https:``, CONNECT and upgrades go through a tunnel
+            (CONNECT), other ``http:`` requests are sent to the proxy in absolute-form
+            (RFC 9112 section 3.2.2).
     """
 
     keep_alive: bool = attrs.field(default=False, validator=_checks.flag)

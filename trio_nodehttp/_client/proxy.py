@@ -1,4 +1,4 @@
-"""Which requests go by a proxy: its URL, and the environment as curl reads it. No I/O."""
+"""Which requests go by a proxy: its URL, and what the environment says. No I/O."""
 
 from __future__ import annotations
 
@@ -82,22 +82,25 @@ class Environment:
 
 
 _VARIABLES: Final = {
-    # HTTP_PROXY can be set by whoever sends a CGI script a header `Proxy`.
-    "http:": ("http_proxy", "all_proxy", "ALL_PROXY"),
+    "http:": ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
     "https:": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
 }
 
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Read the variables that curl reads. No value is an error here.
+    """Read the variables of proxies. No value is an error here.
 
     Args:
-        environ: Such as ``os.environ``. An empty value counts as none; ``http_proxy``
-            counts in lower case only.
+        environ: Such as ``os.environ``. An empty value counts as none, and lower case
+            before upper case. ``HTTP_PROXY`` does not count in a CGI script, which
+            ``REQUEST_METHOD`` tells.
     """
+    # There a client's header `Proxy` sets HTTP_PROXY (CVE-2016-5385).
+    unsafe = {"HTTP_PROXY"} if "REQUEST_METHOD" in environ else set()
     proxies = []
     for protocol, names in _VARIABLES.items():
-        name = next((name for name in names if environ.get(name)), None)
+        good = (name for name in names if name not in unsafe and environ.get(name))
+        name = next(good, None)
         if name is not None:
             proxies.append((protocol, name, environ[name]))
     exceptions = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
