@@ -177,23 +177,49 @@ async def test_a_client_that_left_before_the_upgrade(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:
     proxy = await front(nursery, memory_network)
-    go_on, ended = trio.Event(), trio.Event()
+    ended = trio.Event()
 
     async def origin(stream: Any) -> None:
         await read_head(stream)
-        await go_on.wait()
-        await stream.send_all(SWITCH)
-        await read_all(stream)
+        assert await read_all(stream) == b""
         ended.set()
 
     memory_network.listen("origin.test", 80, origin)
     stream = await proxy.client(UPGRADE)
     await trio.testing.wait_all_tasks_blocked()
     await stream.aclose()
-    go_on.set()
     with trio.fail_after(1):
         await ended.wait()
     await proxy.all_quiet()
+    assert proxy.server.connections == 0
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+async def test_what_a_client_sends_before_the_upgrade_is_kept(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, size: int
+) -> None:
+    proxy = await front(nursery, memory_network)
+    go_on, heard = trio.Event(), []
+
+    async def origin(stream: Any) -> None:
+        await read_head(stream)
+        await go_on.wait()
+        await stream.send_all(SWITCH)
+        heard.append(await read_all(stream))
+
+    memory_network.listen("origin.test", 80, origin)
+    stream = await proxy.client(UPGRADE)
+    nursery.start_soon(send_and_end, stream, b"x" * size)
+    await trio.testing.wait_all_tasks_blocked()
+    assert proxy.server.connections == 1
+    go_on.set()
+    assert (await read_all(stream)).startswith(b"HTTP/1.1 101 ")
+    assert heard == [b"x" * size]
+
+
+async def send_and_end(stream: Any, data: bytes) -> None:
+    await stream.send_all(data)
+    await stream.send_eof()
 
 
 # --- CONNECT ------------------------------------------------------------------------------------
@@ -261,9 +287,32 @@ async def test_a_tunnel_through_another_proxy(
     assert agent.stats().active == 0
 
 
-async def test_a_client_that_left_before_the_tunnel(memory_network: MemoryNetwork) -> None:
-    ended = trio.Event()
-    go_on = trio.Event()
+async def test_a_client_that_left_before_the_tunnel(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    given_up = trio.Event()
+
+    async def never(options: Any) -> trio.abc.Stream:
+        try:
+            await trio.sleep_forever()
+        finally:
+            given_up.set()
+        raise AssertionError
+
+    proxy = await front(nursery, memory_network, agent=http.Agent(create_connection=never))
+    stream = await proxy.client(CONNECT)
+    await trio.testing.wait_all_tasks_blocked()
+    await stream.aclose()
+    with trio.fail_after(1):
+        await given_up.wait()
+    await trio.testing.wait_all_tasks_blocked()
+    assert proxy.server.connections == 0
+
+
+async def test_a_client_that_broke_off_before_the_tunnel(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    ended, go_on = trio.Event(), trio.Event()
 
     async def origin(stream: Any) -> None:
         await read_all(stream)
@@ -274,16 +323,16 @@ async def test_a_client_that_left_before_the_tunnel(memory_network: MemoryNetwor
         return await memory_network.connect(options.host, options.port)
 
     memory_network.listen("origin.test", 443, origin)
-    async with trio.open_nursery() as nursery:
-        agent = http.Agent(create_connection=slowly)
-        proxy = await front(nursery, memory_network, agent=agent)
-        stream = await proxy.client(CONNECT)
-        await trio.testing.wait_all_tasks_blocked()
-        await stream.aclose()
-        go_on.set()
-        with trio.fail_after(1):
-            await ended.wait()
-        nursery.cancel_scope.cancel()
+    proxy = await front(nursery, memory_network, agent=http.Agent(create_connection=slowly))
+    # One that has said something may be waiting for the answer to it.
+    stream = await proxy.client(CONNECT, b"early")
+    await trio.testing.wait_all_tasks_blocked()
+    await stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert proxy.server.connections == 1
+    go_on.set()
+    with trio.fail_after(1):
+        await ended.wait()
 
 
 @pytest.mark.parametrize("how", ["upgrade", "connect"])

@@ -7,7 +7,7 @@ this module moves the bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
 import attrs
@@ -22,7 +22,7 @@ from ._client.target import connect_options
 from ._client.through import open_connection
 from ._errors import HTTPError, InvalidArgTypeError, InvalidArgValueError, SocketTimeoutError
 from ._incoming import IncomingMessage
-from ._passage import Passage, answer, answer_failure
+from ._passage import Passage, answer, answer_failure, unless_left
 from ._pipe import tunnel
 from ._sansio.destination import DEFAULT_PORTS, host_header, parse_url
 from ._sansio.events import RequestHead
@@ -180,7 +180,8 @@ async def forward_upgrade(
     Raises:
         InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL.
         InvalidArgTypeError, InvalidArgValueError: An argument is wrong; named in the text.
-        HTTPError: The client broke off before the stream was joined.
+        HTTPError: The client left before the stream was joined, or ended its side
+            having sent nothing behind the request.
 
     When it is cancelled, both connections are closed.
     """
@@ -230,7 +231,8 @@ async def forward_connect(
 
     Raises:
         InvalidArgTypeError, InvalidArgValueError: An argument is wrong; named in the text.
-        HTTPError: The client broke off before the tunnel stood.
+        HTTPError: The client left before the tunnel stood, or ended its side having
+            sent nothing behind the request.
 
     When it is cancelled, both connections are closed.
     """
@@ -239,21 +241,37 @@ async def forward_connect(
     opener = agent or global_agent
     host, port = split_authority(request.url)
     options, _ = connect_options(opener, "http:", host, port, {"method": "CONNECT"})
+    other = UpgradedStream(Socket(), b"")
+
+    async def connect() -> None:
+        other.socket.attach(await open_connection(opener.create_connection, options))
+
     try:
-        with trio.move_on_after(limit) as scope:
-            far = await open_connection(opener.create_connection, options)
-        if scope.cancelled_caught:
-            raise SocketTimeoutError(f"no connection to {request.url} within {limit} s")
-    except HTTPError as error:
-        await answer_failure(error, request, _response_on(stream, request))
-        await close_politely(request._connection)  # type: ignore[arg-type]
-        return
-    other = UpgradedStream(Socket(far), b"")
-    try:
-        await stream.send_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        await tunnel(stream, other)
+        if await _reach(request, stream, connect, limit):
+            await stream.send_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+            await tunnel(stream, other)
     finally:
         other.destroy()
+
+
+async def _reach(
+    request: IncomingMessage,
+    stream: UpgradedStream,
+    connect: Callable[[], Awaitable[None]],
+    limit: float,
+) -> bool:
+    """Connect to the other end of a tunnel; where that fails the client is told."""
+    try:
+        with trio.move_on_after(limit):
+            await unless_left(request, stream, connect)
+            return True
+        raise SocketTimeoutError(f"no connection to {request.url} within {limit} s")
+    except HTTPError as error:
+        if request.aborted:
+            raise
+        await answer_failure(error, request, _response_on(stream, request))
+        await close_politely(request._connection)  # type: ignore[arg-type]
+    return False
 
 
 @attrs.frozen

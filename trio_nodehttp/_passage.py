@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
 
 from ._client.request import ClientRequest
-from ._errors import HTTPError, ParseError, QueueTimeoutError, SocketTimeoutError
+from ._errors import AbortedError, HTTPError, ParseError, QueueTimeoutError, SocketTimeoutError
 from ._incoming import IncomingMessage
 from ._pipe import tunnel
 from ._sansio.headers import Pairs
@@ -108,19 +110,27 @@ class Passage:
         onward = self._onward
         with self._patience:
             self._wait()
-            async with onward:
-                onward._wanted = True
-                await onward.end()
-                await self._hear()
+            try:
+                await unless_left(self._request, stream, self._ask_to_switch)
                 if onward._stream is None:
                     await self._bring_back()
                     return False
                 self._go_on()
                 await stream.send_all(self._switching())
                 await tunnel(stream, onward._stream)
+            finally:
+                onward._leave()
         if self._patience.cancelled_caught:
             raise self._too_slow()
         return True
+
+    async def _ask_to_switch(self) -> None:
+        """Send the request, and read the head that answers it."""
+        onward = self._onward
+        await onward.__aenter__()
+        onward._wanted = True
+        await onward.end()
+        await self._hear()
 
     def _switching(self) -> bytes:
         """Write the 101 that the origin sent."""
@@ -277,6 +287,43 @@ class Passage:
         except ValueError as error:
             raise ParseError("HPE_INVALID_TRANSFER_ENCODING", str(error)) from error
         return [*add_via(end_to_end(head.pairs), answer.http_version, self._via), *framing]
+
+
+async def unless_left(
+    request: IncomingMessage, stream: UpgradedStream, work: Callable[[], Awaitable[None]]
+) -> None:
+    """Do some work for a client, and give it up when the client leaves meanwhile.
+
+    What the client sends is kept for whoever reads the stream next.
+
+    Args:
+        request: The client's request; it is aborted when the client leaves.
+        stream: Its connection.
+        work: What to do.
+
+    Raises:
+        AbortedError: The client left, or ended its side having sent nothing.
+
+    Raises unchanged what the work raises. Cancelled, the work is cancelled.
+    """
+    failure: Exception | None = AbortedError("aborted")
+
+    async def watch(scope: trio.CancelScope) -> None:
+        with suppress(HTTPError):
+            await stream._departure()
+        request._abort(AbortedError("aborted"))
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch, nursery.cancel_scope)
+        try:
+            await work()
+            failure = None
+        except Exception as error:  # noqa: BLE001  # raised below, without a group
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def answer_failure(

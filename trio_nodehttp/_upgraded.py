@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from ._errors import HTTPError, InvalidArgValueError, StreamDestroyedError
-from ._transport import Socket
+from ._transport import HIGH_WATER_MARK, Socket
 
 
 class UpgradedStream(trio.abc.HalfCloseableStream):
@@ -66,6 +66,25 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         except HTTPError as error:
             self._check_open(error)
             raise
+
+    async def _departure(self) -> None:
+        """Wait until the peer has left; what it sends is kept for ``receive_some``.
+
+        One that ended its side has left, unless it had said something before: it may
+        wait for the answer to that. A cancelled call has lost nothing.
+
+        Raises:
+            SocketHangUpError: The connection broke.
+        """
+        while len(self._early) < HIGH_WATER_MARK:
+            data = await self.socket.receive()
+            if data:
+                self._early += data
+            elif self._early:
+                break
+            else:
+                return
+        await trio.sleep_forever()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all the bytes.
