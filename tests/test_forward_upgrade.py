@@ -114,6 +114,37 @@ async def test_the_options_of_an_upgrade(
     await stream.aclose()
 
 
+@pytest.mark.parametrize(
+    ("offered", "passed_on", "protocol"),
+    [
+        ("h2c, WebSocket", "WebSocket", "websocket"),
+        (",,websocket", "websocket", "websocket"),
+        ("h2c, websocket", "h2c, websocket", None),
+        (", websocket", ", websocket", None),
+    ],
+)
+async def test_the_origin_is_offered_what_the_function_is_for(
+    nursery: trio.Nursery,
+    memory_network: MemoryNetwork,
+    offered: str,
+    passed_on: str,
+    protocol: str | None,
+) -> None:
+    agent = memory_network.agent()
+    server = http.create_server(on_error="raise")
+
+    @server.on("upgrade", protocol=protocol)
+    async def upgrade(request: http.IncomingMessage, stream: http.UpgradedStream) -> None:
+        await http.forward_upgrade(request, stream, "http://origin.test", agent=agent)
+
+    await nursery.start(memory_network.serve, server, "front.test", 80)
+    proxy = Chain(memory_network, agent, server)
+    proxy.origin(SWITCH)
+    await proxy.client(UPGRADE.replace(b"websocket", offered.encode()))
+    await trio.testing.wait_all_tasks_blocked()
+    assert f"Upgrade: {passed_on}".encode() in lines_of(proxy.heads[0])
+
+
 async def test_an_upgrade_that_the_origin_refuses(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:

@@ -152,7 +152,8 @@ async def forward_upgrade(
 ) -> None:
     """Pass an upgrade on to an origin (RFC 9110 section 7.8), and join the two streams.
 
-    For the handler of an ``upgrade`` event, best of one protocol only::
+    For the handler of an ``upgrade`` event, best of one protocol only, which is then
+    all that the origin is offered::
 
         @server.on("upgrade", protocol="websocket")
         async def websocket(request, stream):

@@ -63,13 +63,18 @@ class Handlers:
         return self.named, name
 
     def find_switch(self, head: RequestHead) -> Handler | None:
-        """Find who takes the socket over, after a CONNECT or an Upgrade."""
+        """Find who takes the socket over, after a CONNECT or an Upgrade.
+
+        Where a list of protocols was offered, ``head.upgrade`` then has the one that
+        found its function.
+        """
         if head.method == "CONNECT":
             return self.named.get("connect")
-        for token in (head.upgrade or "").split(","):
-            handler = self.upgrades.get(token.strip().lower())
-            if handler is not None:
-                return handler
+        for offered in (head.upgrade or "").split(","):
+            token = offered.strip()
+            if token and token.lower() in self.upgrades:
+                head.upgrade = token  # a proxy passes on no other
+                return self.upgrades[token.lower()]
         return self.upgrades.get("")
 
 
