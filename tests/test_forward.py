@@ -320,6 +320,15 @@ async def test_a_coding_that_http_1_0_cannot_be_told(
     assert (await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 502 ")
 
 
+async def test_chunks_that_nobody_read_are_not_passed_on(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    proxy = await chain(nursery, memory_network)
+    proxy.origin(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n" + chunk(b"ok"))
+    assert (await proxy.get()).startswith(b"HTTP/1.1 502 ")
+    await proxy.all_quiet()
+
+
 async def test_trailers_go_both_ways(nursery: trio.Nursery, memory_network: MemoryNetwork) -> None:
     proxy = await chain(nursery, memory_network)
     seen = []

@@ -101,6 +101,8 @@ TRAILER = [("Trailer", "x-a")]
         # What is coded below the chunks stays coded, and says so.
         (GZIP, CHUNKED, {"status": 200}, GZIP),
         ([("Transfer-Encoding", "gzip")], UNTIL_CLOSE, {"status": 200}, GZIP),
+        ([("Transfer-Encoding", "Identity")], UNTIL_CLOSE, {"status": 200}, CHUNKS),
+        ([("Transfer-Encoding", "identity")], UNTIL_CLOSE, {"status": 200, "chunks": False}, []),
     ],
 )
 def test_a_response_is_framed_as_it_came(
@@ -111,6 +113,21 @@ def test_a_response_is_framed_as_it_came(
 ) -> None:
     told = response_framing(pairs, body, **({"is_head": False, "chunks": True} | options))
     assert told == framing
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        ("chunked, chunked", UNTIL_CLOSE),
+        ("Chunked, gzip", UNTIL_CLOSE),
+        ("chunked, gzip, chunked", UNTIL_CLOSE),
+    ],
+)
+@pytest.mark.parametrize("chunks", [True, False])
+def test_chunks_in_a_coding_are_passed_on_to_nobody(value: str, body: int, chunks: bool) -> None:
+    pairs = [("Transfer-Encoding", value)]
+    with pytest.raises(ValueError, match="Transfer-Encoding "):
+        response_framing(pairs, body, status=200, is_head=False, chunks=chunks)
 
 
 def test_a_coding_cannot_be_told_to_http_1_0() -> None:

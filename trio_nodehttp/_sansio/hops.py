@@ -79,7 +79,8 @@ def response_framing(pairs: Pairs, body: int, *, status: int, is_head: bool, chu
         chunks: The client reads chunks, as HTTP/1.1 does.
 
     Raises:
-        ValueError: The body is coded in a way that cannot be told to an HTTP/1.0 client.
+        ValueError: The body is coded in a way that cannot be told to an HTTP/1.0 client,
+            or chunks are not its last coding, or more than once one.
     """
     if status < 200 or status == 204:
         return []
@@ -88,7 +89,12 @@ def response_framing(pairs: Pairs, body: int, *, status: int, is_head: bool, chu
         return [(name, value) for name, value in pairs if name.lower() == "content-length"]
     if body not in (CHUNKED, UNTIL_CLOSE):
         return [("Content-Length", str(body))]
-    codings = [x for x in values_of(pairs, "transfer-encoding") if x.lower() != "chunked"]
+    codings = [x for x in values_of(pairs, "transfer-encoding") if x.lower() != "identity"]
+    if body == CHUNKED:
+        codings.pop()
+    if "chunked" in (coding.lower() for coding in codings):
+        # RFC 9112 section 6.3: nobody has read those chunks, and nobody would.
+        raise ValueError(f"Transfer-Encoding {', '.join(codings)}")
     if chunks:
         return [*_chunked(codings), *_trailer(pairs)]
     if codings:
