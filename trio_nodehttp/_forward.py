@@ -33,6 +33,7 @@ from ._sansio.hops import (
     add_via,
     count_hop,
     end_to_end,
+    fold,
     request_framing,
     split_authority,
     split_target,
@@ -96,13 +97,14 @@ async def forward(
         agent: Whose sockets are used; None for the global agent's.
         path: What to ask the origin for, in place of the request's own target.
         headers: Header fields to set on the way to the origin; None as a value
-            leaves one out.
+            leaves one out. What the client sent under such a name goes, also where it
+            has ``_`` for ``-``, which CGI and WSGI take for the same.
         preserve_host: Let the origin see the ``Host`` that the client sent, not its
             own.
         forwarded: Tell the origin of the client by ``Forwarded`` (RFC 7239) and
             ``X-Forwarded-For``, ``-Proto`` and ``-Host``: ``"append"`` to what came,
-            ``"replace"`` it where clients are not to be believed, or None to leave
-            the request as it is.
+            ``"replace"`` it, and every other ``X-Forwarded-…``, where clients are not
+            to be believed, or None to leave the request as it is.
         via: The name in ``Via`` (RFC 9110 section 7.6.3); None sends none.
         timeout: Seconds that the origin may keep us waiting, each time: for a
             connection, for its response, for more of it, and to take more of ours.
@@ -350,8 +352,8 @@ def _scheme(request: IncomingMessage) -> str:
 
 
 def _override(fields: Pairs, overrides: Overrides) -> list[tuple[str, Any]]:
-    names = {name.lower() for name in overrides}
-    kept: list[tuple[str, Any]] = [pair for pair in fields if pair[0].lower() not in names]
+    names = {fold(name) for name in overrides}
+    kept: list[tuple[str, Any]] = [pair for pair in fields if fold(pair[0]) not in names]
     return kept + [pair for pair in overrides.items() if pair[1] is not None]
 
 

@@ -223,6 +223,20 @@ def test_a_further_hop_is_appended() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x-forwarded-for", "X_Forwarded_For", "X-Forwarded_proto", "FORWARDED", "X-Forwarded-Port"],
+)
+def test_no_field_is_taken_for_a_replaced_one(name: str) -> None:
+    pairs = [("X_Forwarded", "1"), (name, "192.0.2.1")]
+    assert add_forwarded(pairs, HOP, replace=True) == add_forwarded(pairs[:1], HOP, replace=True)
+
+
+def test_empty_fields_say_nothing() -> None:
+    came = [("X-Forwarded-For", " , "), ("X-Forwarded-Proto", ""), ("X-Forwarded-Host", ",")]
+    assert add_forwarded(came, HOP, replace=False) == add_forwarded([], HOP, replace=False)
+
+
 def test_what_a_client_said_can_be_replaced() -> None:
     assert add_forwarded(CAME, HOP, replace=True) == add_forwarded(
         [("Host", "a")], HOP, replace=True

@@ -38,9 +38,10 @@ class Hop:
 
 
 def values_of(pairs: Pairs, name: str) -> list[str]:
-    """Give the members of a field that is a list (RFC 9110 section 5.6.1)."""
+    """Give the members of a field that is a list, less empty ones (RFC 9110 section 5.6.1)."""
     found = [value for key, value in pairs if key.lower() == name]
-    return [member.strip(" \t") for value in found for member in value.split(",")]
+    members = [member.strip(" \t") for value in found for member in value.split(",")]
+    return [member for member in members if member]
 
 
 def end_to_end(pairs: Pairs) -> Pairs:
@@ -180,6 +181,11 @@ _FORWARDED: Final = frozenset(
 )
 
 
+def fold(name: str) -> str:
+    """Write a field's name as an origin may take it: CGI and WSGI make ``-`` to ``_``."""
+    return name.lower().replace("_", "-")
+
+
 def add_forwarded(pairs: Pairs, hop: Hop, *, replace: bool) -> Pairs:
     """Tell for whom a request is forwarded (RFC 7239, and the X-Forwarded fields).
 
@@ -190,10 +196,15 @@ def add_forwarded(pairs: Pairs, hop: Hop, *, replace: bool) -> Pairs:
     Args:
         pairs: The fields.
         hop: Where the request came from.
-        replace: Forget what the client said of earlier hops.
+        replace: Forget what the client said of earlier hops, in these or other fields
+            ``X-Forwarded-…``, and under names that an origin may take for theirs.
     """
-    kept = [pair for pair in pairs if pair[0].lower() not in _FORWARDED]
-    came = [] if replace else pairs
+    if replace:
+        kept = [pair for pair in pairs if not _tells_of_hops(fold(pair[0]))]
+        came: Pairs = []
+    else:
+        kept = [pair for pair in pairs if pair[0].lower() not in _FORWARDED]
+        came = pairs
     client = [] if hop.client is None else [hop.client]
     passed = [*values_of(came, "x-forwarded-for"), *client]
     protocol = values_of(came, "x-forwarded-proto") or [hop.protocol]
@@ -208,6 +219,10 @@ def add_forwarded(pairs: Pairs, hop: Hop, *, replace: bool) -> Pairs:
         if members:
             kept.append((name, ", ".join(members)))
     return kept
+
+
+def _tells_of_hops(folded: str) -> bool:
+    return folded == "forwarded" or folded.startswith("x-forwarded-")
 
 
 def _element(hop: Hop) -> str:
