@@ -33,6 +33,7 @@ def basic(auth: str) -> str:
         ("https://p.test", Proxy("https:", "p.test", 443)),
         ("p.test:3128", Proxy("http:", "p.test", 3128)),
         ("http://[::1]:3128/path?query", Proxy("http:", "::1", 3128)),
+        ("http://[fe80::1%25a]:3128", Proxy("http:", "fe80::1%a", 3128)),
         ("http://u:p@p.test:1", Proxy("http:", "p.test", 1, basic("u:p"))),
         ("u@p.test:1", Proxy("http:", "p.test", 1, basic("u:"))),
         ("http://a%40b:c%3Ad%0D%0A@p.test:1", Proxy("http:", "p.test", 1, basic("a@b:c:d\r\n"))),
@@ -73,6 +74,8 @@ def test_credentials_tell_proxies_apart_and_are_not_shown() -> None:
         assert str(proxy.authorization) not in shown
         assert "u:" not in shown
     assert read_proxy("https://p.test:1").name != proxies[0].name
+    assert read_proxy("http://[::1]:1").name == "http://[::1]:1"
+    assert read_proxy("http://[fe80::1%25a]:1").name != read_proxy("http://[fe80::1%25b]:1").name
 
 
 # --- the environment ------------------------------------------------------------------

@@ -112,6 +112,8 @@ def test_paths() -> None:
         ("::1", 81, 80, "[::1]:81"),
         ("[::1]", 81, 80, "[::1]:81"),
         ("a:b", 80, 80, "a:b"),
+        ("fe80::1%en0", 80, 80, "[fe80::1]"),
+        ("fe80::1%en0", 81, 80, "[fe80::1]:81"),
     ],
 )
 def test_host_header(host: str, port: int, default: int | None, wanted: str) -> None:

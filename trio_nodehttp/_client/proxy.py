@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from .._errors import HTTPError, InvalidURLError
-from .._sansio.destination import DEFAULT_PORTS, basic_authorization, host_header, parse_url
+from .._sansio.destination import DEFAULT_PORTS, basic_authorization, parse_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -43,7 +43,8 @@ class Proxy:
         secret = ""
         if self.authorization is not None:
             secret = f"#{hashlib.sha256(self.authorization.encode()).hexdigest()[:16]}"
-        return f"{self.protocol}//{host_header(self.host, self.port, None)}{secret}"
+        host = f"[{self.host}]" if ":" in self.host else self.host  # with its zone
+        return f"{self.protocol}//{host}:{self.port}{secret}"
 
 
 @lru_cache(maxsize=64)

@@ -100,10 +100,11 @@ def _read_host(parts: SplitResult) -> str:
 
 
 def host_header(host: str, port: int, default_port: int | None) -> str:
-    """Write a Host header; the port is left out where it is the default."""
+    """Write a Host header, less the zone of IPv6; the port goes where it is the default."""
     # One colon alone cannot be IPv6 (Node decides so too).
     if ":" in host and host.count(":") > 1 and not host.startswith("["):
-        host = f"[{host}]"
+        # A zone means nothing to others (RFC 6874 section 4).
+        host = f"[{host.partition('%')[0]}]"
     return host if port == default_port else f"{host}:{port}"
 
 
