@@ -124,7 +124,8 @@ def test_the_variable_that_counts(environ: dict[str, str], protocol: str, host: 
 
 
 @pytest.mark.parametrize(
-    "value", ["http://s3cret@p:port", "socks5://u:s3cret@p", "a b", "\udcff://"]
+    "value",
+    ["http://s3cret@p:port", "socks5://u:s3cret@p", "a b", "\udcff://", "http://s3cret\ud800@p"],
 )
 def test_a_wrong_variable_is_named_when_it_counts(value: str) -> None:
     environment = read_environment({"HTTPS_PROXY": value, "no_proxy": "else.test"})

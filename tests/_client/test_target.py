@@ -66,6 +66,8 @@ def test_good_options(options: dict[str, Any]) -> None:
         ({"create_connection": 1}, http.InvalidArgTypeError),
         ({"default_port": -1}, http.OutOfRangeError),
         ({"host": 1}, http.InvalidArgTypeError),
+        ({"host": "a.test\r\nX: y"}, http.InvalidCharError),
+        ({"hostname": "a.test/path"}, http.InvalidCharError),
         ({"hostname": b"a"}, http.InvalidArgTypeError),
         ({"insecure_http_parser": 1}, http.InvalidArgTypeError),
         ({"insecure_http_parser": True}, http.ParserUnavailableError),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from trio_nodehttp import _errors as errors
 from trio_nodehttp._sansio.destination import (
     Destination,
     basic_authorization,
+    check_host,
     check_path,
     host_header,
     origin_name,
@@ -124,6 +126,23 @@ def test_basic_authorization() -> None:
     # RFC 7617 sections 2 and 2.1.
     assert basic_authorization("Aladdin:open sesame") == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
     assert basic_authorization("test:123\u00a3") == "Basic dGVzdDoxMjPCow=="
+
+
+def test_credentials_may_be_any_bytes() -> None:
+    auth = parse_url("http://%E9:%ff\udcfe@a/").auth
+    assert auth is not None
+    assert basic_authorization(auth) == f"Basic {b64encode(bytes.fromhex('e93afffe')).decode()}"
+    with pytest.raises(errors.InvalidCharError, match="credentials"):
+        basic_authorization("\ud800:")
+
+
+def test_hosts() -> None:
+    for code in range(0x120):
+        if 0x20 < code < 0x100 and code != 0x7F and chr(code) not in "#/?@\\":
+            check_host("host", f"a{chr(code)}")
+        else:
+            with pytest.raises(errors.InvalidCharError, match="host: Invalid character"):
+                check_host("host", f"a{chr(code)}")
 
 
 def test_origin_names() -> None:

@@ -19,6 +19,7 @@ from .._errors import (
 from .._sansio.destination import (
     DEFAULT_PORTS,
     Destination,
+    check_host,
     check_path,
     parse_url,
     split_destination,
@@ -45,6 +46,12 @@ def _check_path(name: str, value: object) -> None:
     _checks.check_text(name, value)
     if value:
         check_path(str(value))
+
+
+def _check_host(name: str, value: object) -> None:
+    _checks.check_text(name, value)
+    if value:
+        check_host(name, str(value))
 
 
 def _check_optional_flag(name: str, value: object) -> None:
@@ -93,8 +100,8 @@ CHECKS: Final[dict[str, Check]] = {
     "family": _check_any,
     "headers": _check_any,
     "hints": _check_max_count,
-    "host": _checks.check_text,
-    "hostname": _checks.check_text,
+    "host": _check_host,
+    "hostname": _check_host,
     "insecure_http_parser": _check_insecure_parser,
     "join_duplicate_headers": _check_optional_flag,
     "local_address": _checks.check_text,

@@ -10,12 +10,18 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
-from .._errors import InvalidProtocolError, InvalidURLError, UnescapedCharactersError
+from .._errors import (
+    InvalidCharError,
+    InvalidProtocolError,
+    InvalidURLError,
+    UnescapedCharactersError,
+)
 
 DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ws:": 80, "wss:": 443}
 # Node refuses the same; percent-encoding is left to the caller.
 _bad_in_path = re.compile(r"[^\x21-\xff]").search
 _bad_in_url = re.compile(r"[\x00-\x20]").search
+_bad_in_bare_host = re.compile(r"[^\x21-\x7e\x80-\xff]|[#/?@\\]").search
 # What may not come out of a host, decoded; WHATWG's URL calls them forbidden.
 _bad_in_host = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]").search
 
@@ -37,6 +43,21 @@ class Destination:
     port: int | None
     path: str
     auth: str | None
+
+
+def check_host(name: str, host: str) -> None:
+    """Check a host that was given by itself, as it goes into ``Host`` and CONNECT.
+
+    Args:
+        name: What the error calls it.
+        host: The host, IPv6 without brackets.
+
+    Raises:
+        InvalidCharError: It holds a space, a control character, one above U+00FF, or
+            one that would end it in a URL.
+    """
+    if _bad_in_bare_host(host):
+        raise InvalidCharError(f"{name}: Invalid character in {host!r}")
 
 
 def check_path(path: str) -> None:
@@ -87,8 +108,13 @@ def split_destination(parts: SplitResult) -> Destination:
     auth = None
     if parts.username or parts.password:
         # RFC 7617 section 2: the colon is always there.
-        auth = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        auth = f"{_unquote_bytes(parts.username)}:{_unquote_bytes(parts.password)}"
     return Destination(f"{parts.scheme}:", host, port, path, auth)
+
+
+def _unquote_bytes(text: str | None) -> str:
+    """Decode percent-encoding; bytes that are no UTF-8 go through ``basic_authorization``."""
+    return unquote(text or "", errors="surrogateescape")
 
 
 def _read_host(parts: SplitResult) -> str:
@@ -109,8 +135,16 @@ def host_header(host: str, port: int, default_port: int | None) -> str:
 
 
 def basic_authorization(auth: str) -> str:
-    """Write an Authorization header for Basic (RFC 7617)."""
-    return "Basic " + base64.b64encode(auth.encode()).decode()
+    """Write an Authorization header for Basic (RFC 7617).
+
+    Raises:
+        InvalidCharError: The text holds a lone surrogate, which is no byte.
+    """
+    try:
+        data = auth.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidCharError("auth: Invalid character in credentials") from error
+    return "Basic " + base64.b64encode(data).decode()
 
 
 def origin_name(  # noqa: PLR0917 - in the order of the name
