@@ -11,9 +11,9 @@ import argparse
 import base64
 import hmac
 import ipaddress
+import re
 from collections.abc import Iterable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import trio
 
@@ -21,7 +21,10 @@ import trio_nodehttp as http
 
 
 def split_port(text: str) -> tuple[str, int]:
-    """Take `host:port` apart, and write the host in one way."""
+    """Take `host:port` apart, and write the host in one way.
+
+    Raises ValueError where that is not what it is.
+    """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]").removesuffix(".").lower()
     with suppress(ValueError):
@@ -39,33 +42,42 @@ class ForwardProxy:
     def __init__(self, allowed: Iterable[str], agent: http.Agent, user: str | None = None) -> None:
         self.allowed = {split_port(each) for each in allowed}
         self.agent = agent
-        self.password = user and "Basic " + base64.b64encode(user.encode()).decode()
+        self.password = user and base64.b64encode(user.encode()).decode()
+
+    def knows(self, request: http.IncomingMessage) -> bool:
+        """Say whether the user of a request is ours."""
+        scheme, _, given = request.headers.get("proxy-authorization", "").partition(" ")
+        right = hmac.compare_digest(given.strip().encode(), (self.password or "").encode())
+        return not self.password or (right and scheme.lower() == "basic")
 
     def refusal(self, request: http.IncomingMessage, authority: str) -> int:
         """Tell the status to refuse a request with, or 0."""
-        given = request.headers.get("proxy-authorization", "")
-        if self.password and not hmac.compare_digest(given.encode(), self.password.encode()):
+        if not self.knows(request):
             return 407
-        host, port = split_port(authority)
+        try:
+            host, port = split_port(authority)
+        except ValueError:
+            return 400
         # Below `.example.com` are names only: an address has no domain.
         above = [host[at:] for at, char in enumerate(host) if char == "." and at]
-        is_name = not host.replace(".", "").isdigit() and ":" not in host
+        is_name = not host.replace(".", "").isdigit() and not set(":%") & set(host)
         names = [host, *above] if is_name else [host]
         return 0 if any((name, port) in self.allowed for name in names) else 403
 
     async def request(self, request: http.IncomingMessage, response: http.ServerResponse) -> None:
         """Answer a request with a whole URL (RFC 9112 section 3.2.2)."""
-        parts = urlsplit(request.url)
-        if parts.scheme != "http" or not parts.netloc:
+        scheme, _, rest = request.url.partition("://")
+        if scheme.lower() != "http":
             await response.write_head(400).end("This is a proxy for http:// URLs.\n")
             return
-        place = parts.netloc.rpartition("@")[2]
+        place = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
         if place.endswith("]") or ":" not in place:
             place += ":80"
         status = self.refusal(request, place)
         if not status:
+            host, port = split_port(place)  # so that what was looked up is what is reached
+            origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             # Clients are not told on, and the origin hears what it would have heard.
-            origin = f"http://{place}"
             await http.forward(request, response, origin, agent=self.agent, forwarded=None)
             return
         if status == 407:

@@ -158,6 +158,9 @@ async def test_the_forward_proxy_reaches_what_is_allowed(http_server: Any) -> No
         ("0x7f.1:80", 403),
         ("localhost:80", 403),
         ("c.test:", 403),
+        ("a.test:" + "0" * 5000 + "80", 400),
+        ("a%2f.b.test:443", 403),
+        ("[::g]:443", 403),
     ],
 )
 def test_the_list_of_the_forward_proxy(authority: str, expected: int) -> None:
@@ -168,7 +171,19 @@ def test_the_list_of_the_forward_proxy(authority: str, expected: int) -> None:
     assert proxy.refusal(request, authority) == expected
 
 
-async def test_targets_that_the_forward_proxy_refuses(memory_network: MemoryNetwork) -> None:
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC "])
+def test_who_the_forward_proxy_knows(scheme: str) -> None:
+    proxy = forward_proxy.ForwardProxy(["a.test:80"], http.Agent(), "ada:secret")
+    for given, expected in (("YWRhOnNlY3JldA==", 0), ("ZXZlOmd1ZXNz", 407), ("", 407)):
+        request: Any = SimpleNamespace(headers={"proxy-authorization": f"{scheme} {given}"})
+        assert proxy.refusal(request, "a.test:80") == expected
+    request = SimpleNamespace(headers={"proxy-authorization": "Bearer YWRhOnNlY3JldA=="})
+    assert proxy.refusal(request, "a.test:80") == 407
+
+
+async def test_targets_that_the_forward_proxy_refuses(
+    memory_network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
     agent = memory_network.agent()
     proxy = forward_proxy.ForwardProxy(["a.test:80"], agent)
     server = http.create_server(proxy.request)
@@ -183,6 +198,10 @@ async def test_targets_that_the_forward_proxy_refuses(memory_network: MemoryNetw
         b"GET http://a.test@b.test/": 403,
         b"GET http://b.test/#http://a.test/": 403,
         b"GET http://b.test?http://a.test/": 403,
+        b"GET http://[::g]/": 403,
+        b"GET http://a.test:" + b"0" * 5000 + b"80/": 400,
+        b"GET http://[a.test]/": 502,
+        b"GET http://A.test.:080#@b.test": 502,
         b"GET http://a.test/": 502,
         b"GET http://a.test:/": 502,
         b"GET http://x:y@a.test/": 502,
@@ -192,6 +211,7 @@ async def test_targets_that_the_forward_proxy_refuses(memory_network: MemoryNetw
         stream = await memory_network.connect("proxy.test", 3128)
         await stream.send_all(target + b" HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
         assert (await read_all(stream)).startswith(b"HTTP/1.1 %d " % status), target
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
     assert agent.stats().opened == 0
 
 

@@ -160,7 +160,12 @@ def test_a_target_is_taken_apart(method: str, target: str, parts: tuple[str | No
 
 
 @pytest.mark.parametrize(
-    ("authority", "parts"), [("a.test:443", ("a.test", 443)), ("[::1]:8080", ("::1", 8080))]
+    ("authority", "parts"),
+    [
+        ("a.test:443", ("a.test", 443)),
+        ("[::1]:8080", ("::1", 8080)),
+        ("a.test:" + "0" * 5000 + "80", ("a.test", 80)),
+    ],
 )
 def test_an_authority_is_taken_apart(authority: str, parts: tuple[str, int]) -> None:
     assert split_authority(authority) == parts

@@ -143,7 +143,8 @@ def split_target(method: str, target: str) -> tuple[str | None, str]:
 def split_authority(authority: str) -> tuple[str, int]:
     """Take ``host:port`` apart, as a CONNECT names it (RFC 9112 section 3.2.3)."""
     host, _, port = authority.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    # Zeros of any number may stand before the port, more than `int` takes.
+    return host.removeprefix("[").removesuffix("]"), int(port[-5:])
 
 
 def count_hop(method: str, pairs: Pairs) -> tuple[int | None, Pairs]:
