@@ -24,11 +24,12 @@ class Origin:
 
     def __init__(self, url: str, agent: http.Agent) -> None:
         parts = urlsplit(url)
-        port = parts.port or 80
+        place = {"protocol": f"{parts.scheme}:", "host": parts.hostname}
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.url = url
         self.is_up = False
         self.agent = agent
-        self.name = agent.get_name({"host": parts.hostname, "port": port})
+        self.name = agent.get_name({**place, "port": port})
         self.joined = 0  # upgraded connections, which an agent does not count
 
     @property
@@ -76,9 +77,14 @@ class Balancer:
         for origin in self.candidates():
             try:
                 await http.forward(
-                    request, response, origin.url, agent=self.agent, raise_unreached=True
+                    request,
+                    response,
+                    origin.url,
+                    agent=self.agent,
+                    forwarded="replace",  # what a client says of earlier hops is not believed
+                    raise_unreached=True,
                 )
-            except http.ConnectionFailedError:
+            except (http.ConnectionFailedError, http.SocketTimeoutError):
                 origin.mark(is_up=False)
             else:
                 return
@@ -89,9 +95,16 @@ class Balancer:
         for origin in self.candidates()[:1]:
             origin.joined += 1
             try:
-                await http.forward_upgrade(request, stream, origin.url, agent=self.agent)
+                await http.forward_upgrade(
+                    request, stream, origin.url, agent=self.agent, forwarded="replace"
+                )
             finally:
                 origin.joined -= 1
+            return
+        await stream.send_all(
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+            b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+        )
 
 
 async def main(port: int, urls: list[str]) -> None:

@@ -308,9 +308,55 @@ async def test_the_balancer_passes_over_who_cannot_be_reached(
             assert response.status_code == 503
             assert response.headers["retry-after"] == "1"
     headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    with pytest.raises(http.SocketHangUpError):
-        async with http.get("http://front.test/", agent=client, headers=headers):
-            pass
+    async with http.get("http://front.test/", agent=client, headers=headers) as response:
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+
+
+async def test_requests_that_come_at_once_are_spread(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    balancer, backends = await balanced(nursery, memory_network, "ab")
+    balancer.origins[0].mark(is_up=True)
+    streams = [await memory_network.connect("front.test") for _ in range(10)]
+    request = b"GET /held HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: liar\r\n\r\n"
+    for stream in streams[:4]:
+        await stream.send_all(request)
+    await trio.testing.wait_all_tasks_blocked()
+    balancer.origins[0].mark(is_up=True)
+    balancer.origins[1].mark(is_up=True)
+    for stream in streams[4:]:
+        nursery.start_soon(stream.send_all, request)
+    await trio.testing.wait_all_tasks_blocked()
+    assert [backend.held for backend in backends] == [5, 5]
+    assert sorted(origin.load for origin in balancer.origins) == [5, 5]
+
+
+async def test_the_balancer_passes_over_who_does_not_connect(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, autojump_clock: trio.testing.MockClock
+) -> None:
+    balancer, _ = await balanced(nursery, memory_network, "ab")
+    for origin in balancer.origins:
+        origin.mark(is_up=True)
+    usual = memory_network.create_connection
+
+    async def connect(options: Any) -> trio.abc.Stream:
+        if options.host == "a.test":
+            await trio.sleep_forever()
+        return await usual(options)
+
+    balancer.agent._connector = connect
+    for _ in range(2):
+        async with http.get("http://front.test/", agent=memory_network.agent()) as response:
+            assert (response.status_code, await response.text()) == (200, "b")
+    assert [origin.is_up for origin in balancer.origins] != [True, True]
+
+
+def test_the_load_of_an_origin_by_https_is_found() -> None:
+    for url in ("http://a.test", "https://a.test:8443", "https://A.test/base"):
+        agent = http.Agent()
+        origin = load_balancer.Origin(url, agent)
+        assert origin.name == http.request(url, agent=agent)._origin
 
 
 async def test_the_balancer_checks_and_drains(http_server: Any) -> None:

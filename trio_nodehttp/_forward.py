@@ -126,7 +126,8 @@ async def forward(
     if await _is_last_hop(request, response):
         return
     passage = Passage(request, response, way.request(request), via, limit)
-    async with request.cancel_on_disconnect():
+    # No checkpoint comes before the agent counts this request: balancers go by that.
+    with request.cancel_on_disconnect():
         try:
             await passage.run()
         except HTTPError as error:

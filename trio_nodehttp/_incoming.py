@@ -467,14 +467,22 @@ class _CancelOnDisconnect:
     async def __aenter__(self) -> trio.CancelScope:
         """Enter; a checkpoint, and nothing is left behind if it is cancelled."""
         await trio.lowlevel.checkpoint()
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: object) -> bool:
+        """Leave; swallows the cancellation that the departure caused."""
+        return self.__exit__(*exc_info)
+
+    def __enter__(self) -> trio.CancelScope:
+        """Enter without a checkpoint."""
         self._scope.__enter__()
         self._message.on("aborted", self._scope.cancel)
         if self._message.aborted:
             self._scope.cancel()
         return self._scope
 
-    async def __aexit__(self, *exc_info: object) -> bool:
-        """Leave; swallows the cancellation that the departure caused."""
+    def __exit__(self, *exc_info: object) -> bool:
+        """Leave without a checkpoint; see ``__aexit__``."""
         self._message.off("aborted", self._scope.cancel)
         return bool(self._scope.__exit__(*exc_info))  # type: ignore[arg-type]
 
