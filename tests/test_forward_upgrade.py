@@ -318,6 +318,23 @@ async def test_a_tunnel_through_another_proxy(
     assert agent.stats().active == 0
 
 
+async def test_the_far_end_of_a_tunnel_may_speak_first(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    async def far(stream: Any) -> None:
+        await read_head(stream)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n220 mail.test")
+        await stream.send_all(b" ready\r\n")
+        assert await read_all(stream) == b"EHLO\r\n"
+
+    memory_network.listen("far.test", 3128, far)
+    agent = memory_network.agent(proxy="http://far.test:3128")
+    proxy = await front(nursery, memory_network, agent=agent)
+    stream = await proxy.client(CONNECT, b"EHLO\r\n")
+    await stream.send_eof()
+    assert (await read_all(stream)).endswith(b" Established\r\n\r\n220 mail.test ready\r\n")
+
+
 async def test_a_client_that_left_before_the_tunnel(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:

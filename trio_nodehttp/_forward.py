@@ -19,7 +19,7 @@ from ._client.functions import global_agent
 from ._client.functions import request as make_request
 from ._client.request import ClientRequest
 from ._client.target import connect_options
-from ._client.through import open_connection
+from ._client.through import open_for_any
 from ._errors import HTTPError, InvalidArgTypeError, InvalidArgValueError, SocketTimeoutError
 from ._incoming import IncomingMessage
 from ._passage import Passage, answer, answer_failure, unless_left
@@ -248,7 +248,8 @@ async def forward_connect(
     other = UpgradedStream(Socket(), b"")
 
     async def connect() -> None:
-        other.socket.attach(await open_connection(opener.create_connection, options))
+        made, other._early = await open_for_any(opener.create_connection, options)
+        other.socket.attach(made)
 
     try:
         if await _reach(request, stream, connect, limit):

@@ -313,6 +313,17 @@ async def test_a_tunnel_that_is_not_opened(
     assert all(connection.client.closed for connection in memory_network.connections)
 
 
+async def test_an_answer_ahead_of_the_request_is_none(memory_network: MemoryNetwork) -> None:
+    ScriptedProxy(memory_network, OPEN + OK)
+    async with memory_network.agent(proxy="proxy.test:3128") as agent:
+        headers = {"Connection": "upgrade", "Upgrade": "x"}
+        with pytest.raises(http.ProxyError, match=r"bytes ahead of the tunnel to o\.test:80"):
+            async with http.get("http://o.test/", headers=headers, agent=agent):
+                pass
+        assert nothing_left(agent)
+    assert all(connection.client.closed for connection in memory_network.connections)
+
+
 async def test_informational_answers_are_waited_through(memory_network: MemoryNetwork) -> None:
     ScriptedProxy(memory_network, b"HTTP/1.1 102 Processing\r\n\r\n" + OPEN, OK)
     async with memory_network.agent(proxy="proxy.test:3128") as agent:

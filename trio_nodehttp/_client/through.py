@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import trio
@@ -36,9 +36,28 @@ async def open_connection(connector: Connector, options: ConnectOptions) -> trio
 
     Raises what else the connector does, as it is. Cancelled, nothing is left open.
     """
+    if options.proxy is None:
+        return await open_stream(connector, options)
+    stream, early = await open_for_any(connector, options)
+    if early:
+        await _refuse_early(stream, options)
+    return stream
+
+
+async def open_for_any(
+    connector: Connector, options: ConnectOptions
+) -> tuple[trio.abc.Stream, bytes]:
+    """Have a connection made for any protocol, also one in which the far end speaks first.
+
+    Returns:
+        The stream, and what the far end of a tunnel said together with the proxy's
+        answer.
+
+    Takes, raises and leaves behind, also when cancelled, what ``open_connection`` does.
+    """
     proxy = options.proxy
     if proxy is None:
-        return await open_stream(connector, options)
+        return await open_stream(connector, options), b""
     if not options.timeout:
         return await _open_through(proxy, connector, options)
     with trio.move_on_after(options.timeout):
@@ -46,9 +65,16 @@ async def open_connection(connector: Connector, options: ConnectOptions) -> trio
     raise SocketTimeoutError(f"connecting by a proxy took longer than {options.timeout} s")
 
 
+async def _refuse_early(stream: trio.abc.Stream, options: ConnectOptions) -> NoReturn:
+    # In HTTP and TLS the client speaks first, so these bytes are not the origin's own.
+    await trio.aclose_forcefully(stream)
+    authority = host_header(options.host, options.port, None)
+    raise ProxyError(f"the proxy sent bytes ahead of the tunnel to {authority}")
+
+
 async def _open_through(
     proxy: Proxy, connector: Connector, options: ConnectOptions
-) -> trio.abc.Stream:
+) -> tuple[trio.abc.Stream, bytes]:
     leg = attrs.evolve(
         options,
         protocol=proxy.protocol,
@@ -60,19 +86,21 @@ async def _open_through(
     )
     stream = await open_stream(connector, leg)
     if not options.tunnel:
-        return stream
+        return stream, b""
     try:
-        await _ask_for_tunnel(stream, proxy, options)
+        early = await _ask_for_tunnel(stream, proxy, options)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
-    if options.protocol == "https:":
-        return await start_tls(stream, options)
-    return stream
+    if options.protocol != "https:":
+        return stream, early
+    if early:
+        await _refuse_early(stream, options)
+    return await start_tls(stream, options), b""
 
 
-async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, options: ConnectOptions) -> None:
-    """Send CONNECT and read the answer (RFC 9110 section 9.3.6)."""
+async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, options: ConnectOptions) -> bytes:
+    """Send CONNECT and read the answer (RFC 9110 section 9.3.6); gives what came behind it."""
     authority = host_header(options.host, options.port, None)
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     if proxy.authorization is not None:
@@ -91,9 +119,7 @@ async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, options: Connec
             f"the proxy opened no tunnel to {authority}: it answered {head.status} {head.reason}",
             response,
         )
-    if codec.buffered:
-        # The origin has not been spoken to, so these bytes are not its own.
-        raise ProxyError(f"the proxy sent bytes ahead of the tunnel to {authority}")
+    return codec.take_rest()
 
 
 async def _read_answer(connection: Connection) -> ResponseHead:
