@@ -86,6 +86,11 @@ async def test_the_clients_address_is_told(http_server: Any) -> None:
     [
         ({"origin": "http://origin.test/base/"}, b"GET /base/a HTTP/1.1", {}),
         ({"path": "/other?x"}, b"GET /other?x HTTP/1.1", {}),
+        (
+            {"origin": "http://u:p@origin.test/"},
+            b"GET /a HTTP/1.1",
+            {b"Authorization": b"Basic dTpw", b"Host": b"origin.test"},
+        ),
         ({"preserve_host": True}, b"GET /a HTTP/1.1", {b"Host": b"front.test"}),
         ({"via": None}, b"GET /a HTTP/1.1", {b"Via": None}),
         ({"via": "edge-1"}, b"GET /a HTTP/1.1", {b"Via": b"1.1 edge-1"}),
@@ -121,7 +126,9 @@ async def test_what_can_be_changed_on_the_way(
 ) -> None:
     proxy = await chain(nursery, memory_network, **options)
     proxy.origin(OK)
-    await proxy.get(b"/a", b"Accept: */*", b"Forwarded: for=liar", b"X_Key: liar")
+    await proxy.get(
+        b"/a", b"Accept: */*", b"Forwarded: for=liar", b"X_Key: liar", b"authorization: liar"
+    )
     first, *rest = lines_of(proxy.heads[0])
     assert first == request_line
     fields = dict(line.split(b": ", 1) for line in rest)
@@ -367,6 +374,7 @@ async def test_trailers_go_both_ways(nursery: trio.Nursery, memory_network: Memo
     [
         ({"origin": "ftp://a"}, http.InvalidProtocolError, "ftp:"),
         ({"origin": "nowhere"}, http.InvalidURLError, "scheme"),
+        ({"origin": "http://origin.test/a?b"}, http.InvalidURLError, "a query"),
         ({"timeout": -1}, http.OutOfRangeError, "timeout"),
         ({"timeout": "1"}, http.InvalidArgTypeError, "timeout"),
         ({"forwarded": "yes"}, http.InvalidArgValueError, "forwarded"),

@@ -20,11 +20,17 @@ from ._client.functions import request as make_request
 from ._client.request import ClientRequest
 from ._client.target import connect_options
 from ._client.through import open_for_any
-from ._errors import HTTPError, InvalidArgTypeError, InvalidArgValueError, SocketTimeoutError
+from ._errors import (
+    HTTPError,
+    InvalidArgTypeError,
+    InvalidArgValueError,
+    InvalidURLError,
+    SocketTimeoutError,
+)
 from ._incoming import IncomingMessage
 from ._passage import Passage, answer, answer_failure, unless_left
 from ._pipe import tunnel
-from ._sansio.destination import DEFAULT_PORTS, host_header, parse_url
+from ._sansio.destination import DEFAULT_PORTS, basic_authorization, host_header, parse_url
 from ._sansio.events import RequestHead
 from ._sansio.headers import HeaderValue, Pairs, is_token
 from ._sansio.hops import (
@@ -93,7 +99,9 @@ async def forward(
     Args:
         request: The request; unread.
         response: Its response; not begun.
-        origin: The URL of the origin. A path in it goes before the request's.
+        origin: The URL of the origin. A path in it goes before the request's; what
+            ``/..`` in that leads to is the origin's to judge. A user in it is sent in
+            place of the client's ``Authorization``.
         agent: Whose sockets are used; None for the global agent's.
         path: What to ask the origin for, in place of the request's own target.
         headers: Header fields to set on the way to the origin; None as a value
@@ -112,7 +120,8 @@ async def forward(
             so that another origin can be tried.
 
     Raises:
-        InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL.
+        InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL, or
+            has a query.
         InvalidArgTypeError, InvalidArgValueError: An argument is wrong; named in the text.
         HTTPError: The client broke off, or broke the rules of HTTP; for the server.
         ConnectionFailedError, SocketTimeoutError: With ``raise_unreached``: there is no
@@ -182,7 +191,8 @@ async def forward_upgrade(
             is not watched.
 
     Raises:
-        InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL.
+        InvalidURLError, InvalidProtocolError: ``origin`` is no http or https URL, or
+            has a query.
         InvalidArgTypeError, InvalidArgValueError: An argument is wrong; named in the text.
         HTTPError: The client left before the stream was joined, or ended its side
             having sent nothing behind the request.
@@ -309,12 +319,15 @@ class _Way:
         """Make the request to the origin.
 
         Raises:
-            InvalidURLError, InvalidProtocolError: The origin is no http or https URL.
+            InvalidURLError, InvalidProtocolError: The origin is no http or https URL, or
+                has a query.
             InvalidArgTypeError: ``agent``, ``path`` or a header is wrong.
         """
         head = request._head
         assert isinstance(head, RequestHead)
         place = parse_url(self.origin)
+        if "?" in place.path:
+            raise InvalidURLError("origin: a query cannot go before the request's own path")
         authority, target = split_target(head.method, head.target)
         target = target if self.path is None else self.path
         if place.path != "/" and target != "*":
@@ -326,6 +339,8 @@ class _Way:
             ("Host", asked if self.preserve_host and asked else host),
             *self._fields(head, Hop(request.socket.remote_address, _scheme(request), asked)),
         ]
+        if place.auth is not None:
+            fields = _override(fields, {"Authorization": basic_authorization(place.auth)})
         if self.headers:
             fields = _override(fields, self.headers)
         if upgrade:
