@@ -201,7 +201,30 @@ async def test_a_peer_that_answers_pings_is_kept(
             assert await session.peer.read() == Frame(PING, b"", masked=True)
             await trio.sleep(4)
             await session.peer.send(PONG)
-        assert trio.current_time() == 10 * 5 + 5 * 4 + 4
+        assert trio.current_time() == 5 * 10 + 4
+        assert session.endings == []
+
+
+@pytest.mark.parametrize(("interval", "timeout"), [(10, 5), (10, 10), (4, 11)])
+async def test_pings_keep_their_interval(
+    interval: float, timeout: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running(ping_interval=interval, ping_timeout=timeout) as session:
+        for number in range(1, 5):
+            assert await session.peer.read() == Frame(PING, b"", masked=True)
+            assert trio.current_time() == number * interval
+            if number < 4:
+                await session.peer.send(PONG)
+        await session.ended.wait()
+        # The fourth is the first without an answer.
+        assert trio.current_time() == 4 * interval + timeout
+
+
+async def test_no_limit_on_the_answer_to_a_ping(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(ping_interval=10, ping_timeout=None) as session:
+        await trio.sleep(1000)
         assert session.endings == []
 
 

@@ -336,15 +336,24 @@ class Session:
             self._work.unpark()
 
     async def _ping_peer(self) -> None:
-        while not self.is_closing:
-            await trio.sleep(self._limits.ping_interval)
-            pinged = trio.current_time()
-            self._put(self._protocol.encode_ping(b""))
-            await trio.sleep(self._limits.ping_timeout)
+        """Ping at each interval; give up a peer of whom nothing comes after a ping."""
+        interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
+        due, unanswered = trio.current_time() + interval, math.inf
+        while True:
+            await trio.sleep_until(min(due, unanswered + timeout))
+            now = trio.current_time()
+            if self.is_closing:
+                return
             # While the application does not read, the pong may lie behind messages.
-            if self._heard < pinged and not (self._is_paused or self.is_closing):
+            if self._heard >= unanswered or self._is_paused:
+                unanswered = math.inf
+            elif unanswered + timeout <= now:
                 self._fail(ABNORMAL, "the peer did not answer a ping in time")
                 self._deadline.cancel()
+                return
+            if due <= now:
+                self._put(self._protocol.encode_ping(b""))
+                due, unanswered = now + interval, min(unanswered, now)
 
     # --- the end ------------------------------------------------------------------
 
