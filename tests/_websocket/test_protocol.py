@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tracemalloc
 import zlib
 from collections.abc import Iterable
 
@@ -25,6 +26,7 @@ from tests._websocket.wire import (
 from trio_nodehttp._websocket import protocol as protocol_module
 from trio_nodehttp._websocket.deflate import Deflate, DeflateParameters
 from trio_nodehttp._websocket.protocol import (
+    PIECE,
     Close,
     Event,
     Failure,
@@ -50,7 +52,7 @@ def events(protocol: Protocol, pieces: Iterable[bytes]) -> list[Event]:
     for piece in pieces:
         protocol.feed(piece)
         while (event := protocol.next_event()) is not None:
-            found.append(event)
+            found += [event] if event is not PIECE else []
     return found
 
 
@@ -81,6 +83,10 @@ GOOD = {
         ],
         [Message("€", 3)],
     ),
+    "fragmented lines": (
+        [(TEXT, b"a\r\nb\r", False), (CONTINUATION, b"\nc\n", True)],
+        [Message("a\r\nb\r\nc\n", 8)],
+    ),
     "fragmented bytes": (
         [(BINARY, b"", False), (CONTINUATION, b"a", False), (CONTINUATION, b"b", True)],
         [Message(b"ab", 2)],
@@ -105,6 +111,23 @@ def test_frames_are_read(case: str, client: bool, split: object) -> None:
     )
     assert callable(split)
     assert events(make(client=client), split(wire)) == expected
+
+
+@pytest.mark.parametrize(("opcode", "piece"), [(TEXT, "€".encode()), (BINARY, b"\xe2\x82")])
+def test_tiny_fragments_take_no_more_than_their_message(opcode: int, piece: bytes) -> None:
+    protocol = make()
+    events(protocol, [frame(opcode, piece, fin=False)])
+    wire = frame(CONTINUATION, piece, fin=False) * 1000
+    tracemalloc.start()
+    try:
+        events(protocol, [wire] * 5)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * 5000 * len(piece)
+    (message,) = events(protocol, [frame(CONTINUATION, piece)])
+    expected = piece * 5002
+    assert message == Message(expected.decode() if opcode == TEXT else expected, len(expected))
 
 
 def test_large_messages_have_every_length_field() -> None:

@@ -12,11 +12,13 @@ from tests._websocket.watched import running
 from tests._websocket.wire import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     PING,
     PONG,
     TEXT,
     Frame,
     Through,
+    frame,
 )
 from trio_nodehttp._websocket.session import MOST_PONGS, WRITE_BUFFER, Ending, Session
 
@@ -143,6 +145,17 @@ async def test_messages_that_observers_had_are_forgotten() -> None:
         await wait_all_tasks_blocked()
         assert len(session.messages) == 22
         assert [await session.receive() for _ in range(20)] == session.messages[20:]
+
+
+async def test_a_flood_of_empty_fragments_leaves_others_their_turn() -> None:
+    flood = frame(TEXT, fin=False) + frame(CONTINUATION, fin=False) * 20_000
+    turns = 0
+    async with running() as session:
+        await session.peer.stream.send_all(flood + frame(CONTINUATION, b"end"))
+        while not session.messages:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+    assert turns > 20
 
 
 # -- pings

@@ -44,6 +44,10 @@ class Message(NamedTuple):
     size: int
 
 
+class Piece(NamedTuple):
+    """A part of a message whose end is still to come."""
+
+
 class Ping(NamedTuple):
     """A ping, to be answered with the same payload (RFC 6455 section 5.5.2)."""
 
@@ -70,7 +74,8 @@ class Failure(NamedTuple):
     reason: str
 
 
-Event: TypeAlias = Message | Ping | Pong | Close | Failure
+PIECE: Final = Piece()
+Event: TypeAlias = Message | Piece | Ping | Pong | Close | Failure
 
 
 class Protocol:
@@ -83,15 +88,15 @@ class Protocol:
             limit.
     """
 
-    __slots__ = ("_connection", "_events", "_guard", "_pieces", "_texts")
+    __slots__ = ("_begun", "_connection", "_events", "_guard")
 
     def __init__(self, *, client: bool, deflate: Deflate | None, max_message_size: float) -> None:
         role = ConnectionType.CLIENT if client else ConnectionType.SERVER
         self._guard = _Guard(deflate, max_message_size)
         self._connection = Connection(role, [self._guard])
         self._events: Iterator[FrameEvent] = iter(())
-        self._texts: list[str] = []
-        self._pieces: list[bytes] = []
+        # A message so far, text too: a list of tiny strings is many times its size.
+        self._begun: bytearray | None = None
 
     @property
     def close_sent(self) -> bool:
@@ -110,11 +115,8 @@ class Protocol:
 
     def next_event(self) -> Event | None:
         """Read on; None once more bytes are needed, and after Close or Failure."""
-        for event in self._events:
-            found = self._read(event)
-            if found is not None:
-                return found
-        return None
+        event = next(self._events, None)
+        return None if event is None else self._read(event)
 
     def encode_message(self, data: str | bytes | bytearray | memoryview) -> bytes:
         """Frame a whole message: text if *data* is a string, else binary."""
@@ -142,7 +144,7 @@ class Protocol:
             return b""
         return self._connection.send(event)
 
-    def _read(self, event: FrameEvent) -> Event | None:
+    def _read(self, event: FrameEvent) -> Event:
         if isinstance(event, TextMessage):
             return self._read_text(event.data, finished=event.message_finished)
         if isinstance(event, BytesMessage):
@@ -154,23 +156,24 @@ class Protocol:
         assert isinstance(event, CloseConnection)  # wsproto has no others
         return self._read_close(event)
 
-    def _read_text(self, text: str, *, finished: bool) -> Message | None:
-        if not finished:
-            self._texts += [text] if text else []  # empty fragments may be endless
-            return None
-        if self._texts:
-            text = "".join([*self._texts, text])
-            self._texts = []
-        return Message(text, self._guard.size)
+    def _read_text(self, text: str, *, finished: bool) -> Message | Piece:
+        if finished and self._begun is None:
+            return Message(text, self._guard.size)
+        whole = self._gather(text.encode(), finished=finished)
+        return PIECE if whole is None else Message(whole.decode(), self._guard.size)
 
-    def _read_bytes(self, data: bytes, *, finished: bool) -> Message | None:
-        if not finished:
-            self._pieces += [data] if data else []
-            return None
-        if self._pieces:
-            data = b"".join([*self._pieces, data])
-            self._pieces = []
-        return Message(data, self._guard.size)
+    def _read_bytes(self, data: bytes, *, finished: bool) -> Message | Piece:
+        if finished and self._begun is None:
+            return Message(data, self._guard.size)
+        whole = self._gather(data, finished=finished)
+        return PIECE if whole is None else Message(bytes(whole), self._guard.size)
+
+    def _gather(self, data: bytes, *, finished: bool) -> bytearray | None:
+        """Keep a piece; answer the whole message at its end."""
+        whole = bytearray() if self._begun is None else self._begun
+        whole += data
+        self._begun = None if finished else whole
+        return whole if finished else None
 
     def _read_close(self, event: CloseConnection) -> Close | Failure:
         code, reason = int(event.code), event.reason or ""
