@@ -146,7 +146,7 @@ def test_arguments_are_checked_at_once() -> None:
         accept_websocket(upgrade_request(), stream, max_queue=0)
 
 
-@pytest.mark.parametrize("code", [1001, 1008, 1011, 1013, 3000])
+@pytest.mark.parametrize("code", [1001, 1008, 1011, 1013, 1014, 3000])
 async def test_a_server_has_more_codes(code: int) -> None:
     stream, peer = pair()
     async with accept_websocket(upgrade_request(), stream) as ws:

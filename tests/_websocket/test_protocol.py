@@ -97,6 +97,10 @@ GOOD = {
     ),
     "pong": ([(PONG, b"!", True)], [Pong(b"!")]),
     "close": ([(CLOSE, close_payload(3000, "bye"), True)], [Close(3000, "bye")]),
+    "bad gateway": (
+        [(PING, close_payload(1014), True), (CLOSE, close_payload(1014, "bye"), True)],
+        [Ping(close_payload(1014)), Close(1014, "bye")],
+    ),
     "close without a code": ([(CLOSE, b"", True)], [Close(1005, "")]),
 }
 
@@ -149,6 +153,9 @@ BAD = {
     "cut UTF-8": (frame(TEXT, b"\xe2\x82"), 1007),
     "close of one byte": (frame(CLOSE, b"\x03"), 1002),
     "close code": (frame(CLOSE, close_payload(1005)), 1002),
+    "close code that nobody has": (frame(CLOSE, close_payload(1015)), 1002),
+    "close code of the future": (frame(CLOSE, close_payload(1016)), 1002),
+    "close reason of a gateway": (frame(CLOSE, close_payload(1014) + b"\xff"), 1007),
     "close reason": (frame(CLOSE, close_payload(1000) + b"\xff"), 1007),
     "too long": (frame(TEXT, b"abcdef"), 1009),
     "too long in all": (

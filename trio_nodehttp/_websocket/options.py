@@ -17,8 +17,8 @@ CLOSE_TIMEOUT: Final = 10.0
 PING_TIMEOUT: Final = 20.0
 #: RFC 6455 section 5.5: a control frame has 125 bytes, the code takes two.
 MAX_REASON: Final = 123
-#: Codes that a server may send, besides 3000 to 4999 (RFC 6455 section 7.4.1).
-SERVER_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1014)))
+#: Codes that a server may send, besides 3000 to 4999 (RFC 6455 section 7.4.1, IANA).
+SERVER_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015)))
 
 
 @attrs.frozen

@@ -30,7 +30,11 @@ from .deflate import TAIL, Deflate, TooLongError
 #: RFC 6455 section 7.1.5: what is reported if the peer named no code, or just left.
 NO_STATUS: Final = 1005
 ABNORMAL: Final = 1006
+#: IANA's registry has it; wsproto, which has not, is shown 1013 in its place.
+BAD_GATEWAY: Final = 1014
 
+_BAD_GATEWAY: Final = BAD_GATEWAY.to_bytes(2, "big")
+_STAND_IN: Final = (1013).to_bytes(2, "big")
 _NO_BITS: Final = RsvBits(rsv1=False, rsv2=False, rsv3=False)
 _COMPRESSED: Final = RsvBits(rsv1=True, rsv2=False, rsv3=False)
 _CLOSE_SENT: Final = (ConnectionState.LOCAL_CLOSING, ConnectionState.CLOSED)
@@ -179,7 +183,7 @@ class Protocol:
         code, reason = int(event.code), event.reason or ""
         # wsproto reports a broken frame as a close of the peer, but keeps its state.
         if self.close_received:
-            return Close(code, reason)
+            return Close(self._guard.close_code or code, reason)
         return Failure(code, self._guard.complaint or reason)
 
 
@@ -194,9 +198,11 @@ class _Guard(Extension):
     def __init__(self, deflate: Deflate | None, limit: float) -> None:
         self.size = 0  # bytes of the message that is being read
         self.complaint = ""
+        self.close_code = 0  # one that wsproto does not know
         self._deflate = deflate
         self._limit = limit
         self._is_control = False
+        self._is_close = False
         self._inflate: Deflate | None = None  # set while a compressed message is read
 
     def enabled(self) -> bool:
@@ -215,6 +221,7 @@ class _Guard(Extension):
     ) -> CloseReason | RsvBits:
         """Judge a frame by its head, which may be shown more than once."""
         self._is_control = opcode.iscontrol()
+        self._is_close = opcode is Opcode.CLOSE
         if self._is_control:
             return _NO_BITS
         if opcode is Opcode.CONTINUATION:
@@ -234,6 +241,9 @@ class _Guard(Extension):
         data: bytes,
     ) -> bytes | CloseReason:
         """Count, and inflate, a piece of a frame."""
+        if self._is_close and data[:2] == _BAD_GATEWAY:
+            self.close_code = BAD_GATEWAY
+            return _STAND_IN + data[2:]
         if self._is_control:
             return data
         if self._inflate is None:

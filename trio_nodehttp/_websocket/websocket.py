@@ -375,7 +375,7 @@ class WebSocket(Observable):
 
         Args:
             code: 1000, or 3000 to 4999; a server may also send other codes of RFC
-                6455 section 7.4.1 that are meant to be sent.
+                6455 section 7.4.1 and of IANA's list that are meant to be sent.
             reason: at most 123 bytes in UTF-8.
 
         Raises:
