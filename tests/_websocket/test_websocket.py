@@ -234,6 +234,28 @@ async def test_the_time_limit_ends_with_the_opening(
         assert ws.ready_state == WebSocket.OPEN
 
 
+async def test_the_time_limit_strikes_with_the_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    opening = Opening()
+
+    @contextlib.asynccontextmanager
+    async def late(url: str, **options: Any) -> AsyncIterator[Any]:
+        async with opening(url, **options) as upgraded:
+            autojump_clock.jump(5)
+            # Like a task that is woken by the answer and meets the deadline then.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            yield upgraded
+
+    ws = make(late, open_timeout=3)
+    seen = record(ws)
+    with pytest.raises(SocketTimeoutError):
+        await ws.__aenter__()
+    assert ws.ready_state == WebSocket.CLOSED
+    assert [event.type for event in seen] == ["error", "close"]
+    assert not opening.is_open
+
+
 async def test_connecting_may_be_cancelled(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

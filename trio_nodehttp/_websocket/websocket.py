@@ -295,6 +295,9 @@ class WebSocket(Observable):
             shelter.deadline = trio.current_time() + self._open_timeout
             async with self._opening as opened:
                 shelter.deadline = math.inf
+                if shelter.cancel_called:
+                    # It struck while the answer was here already: the block never begins.
+                    await trio.lowlevel.checkpoint()
                 async with trio.open_nursery() as nursery:
                     self._session = session = self._start(opened)
                     nursery.start_soon(session.run)
