@@ -431,6 +431,7 @@ async def test_an_observer_that_raises_is_logged(
 
     for name in ("open", "message", "close"):
         ws.on(name, fail)
+    seen = record(ws)
     async with ws:
         await opening.peer.send(TEXT, b"a")
         assert await ws.receive() == "a"
@@ -438,6 +439,7 @@ async def test_an_observer_that_raises_is_logged(
         await opening.peer.stream.aclose()
     assert [record.name for record in caplog.records] == ["trio_nodehttp"] * 3
     assert "observer of message raised" in caplog.text
+    assert [event.type for event in seen] == ["open", "message", "close"]
 
 
 def test_there_are_four_events() -> None:

@@ -58,7 +58,7 @@ class WebSocket(Observable):
     oldest messages instead, since the observers have had them.
 
     The events are ``open``, ``message``, ``error`` and ``close``; each observer is
-    given one object, and what it raises is logged.
+    given one object, and what it raises is logged and keeps no other from it.
 
     Args:
         url: with the scheme ws, wss, http or https.
@@ -414,7 +414,9 @@ class WebSocket(Observable):
         self._tell("close", CloseEvent(ending.code, ending.reason, ending.was_clean))
 
     def _tell(self, name: str, event: object) -> None:
-        try:
-            self._emit(name, event)
-        except Exception:
-            _logger.exception("an observer of %s raised", name)
+        """Tell every observer, as in a browser, whatever the others raise."""
+        for _, called in (self._observers or {}).get(name, ()):
+            try:
+                called(event)
+            except Exception:
+                _logger.exception("an observer of %s raised", name)
