@@ -134,6 +134,20 @@ async def test_a_client_that_has_left(headers: Any) -> None:
     await peer.stream.aclose()
     with pytest.raises(WebSocketHandshakeError):
         await accept_websocket(upgrade_request(**headers), stream).__aenter__()
+    assert stream.closed
+
+
+@pytest.mark.parametrize("headers", [{}, {"sec_websocket_key": "x"}])
+async def test_answering_may_be_cancelled(
+    headers: Any, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, theirs = memory_pipe(10)  # no answer fits
+    ws = accept_websocket(upgrade_request(**headers), ours)
+    with trio.move_on_after(1) as scope:
+        await ws.__aenter__()
+    assert scope.cancelled_caught
+    assert ws.ready_state == WebSocket.CLOSED
+    assert theirs.peer_closed
 
 
 def test_arguments_are_checked_at_once() -> None:

@@ -12,6 +12,7 @@ from .._checks import check_flag
 from .._errors import WebSocketHandshakeError
 from .._sansio.headers import HeadersLike, HeaderValue
 from .handshake import (
+    Agreement,
     RefusedError,
     Request,
     accept_head,
@@ -133,7 +134,16 @@ class _Answer:
 
     @contextlib.asynccontextmanager
     async def open(self, protocols: tuple[str, ...], *, compression: bool) -> AsyncIterator[Opened]:
-        """Write the 101, or a refusal and raise."""
+        """Write the 101, or a refusal and raise; then the stream is closed."""
+        try:
+            agreement = await self._answer(protocols, compression=compression)
+        except BaseException:
+            # Half a head may be written, which nothing can follow.
+            await trio.aclose_forcefully(self._stream)
+            raise
+        yield Opened(self._stream, agreement)
+
+    async def _answer(self, protocols: tuple[str, ...], *, compression: bool) -> Agreement:
         headers = self._request.headers
         try:
             key = check_request(self._request)
@@ -146,7 +156,7 @@ class _Answer:
             await self._stream.send_all(accept_head(key, agreement, self._extra))
         except LOST as exc:
             raise WebSocketHandshakeError("the client has left") from exc
-        yield Opened(self._stream, agreement)
+        return agreement
 
     async def _refuse(self, error: RefusedError) -> None:
         with contextlib.suppress(*LOST):
