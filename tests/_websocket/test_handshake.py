@@ -56,6 +56,15 @@ ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
             "wss://[::1]:1",
         ),
         ("WS://a/b", "ws://a/b", "http://a/b", "ws://a"),
+        ("ws://a:0", "ws://a:0/", "http://a:0/", "ws://a:0"),
+        ("ws://bücher/", "ws://bücher/", "http://bücher/", "ws://xn--bcher-kva"),
+        # As in a browser's URL.
+        (
+            " ws://a/ä b/%zz\x01\n\t?q=€\"<>&'x ",
+            "ws://a/%C3%A4%20b/%zz%01?q=%E2%82%AC%22%3C%3E&'x",
+            "http://a/%C3%A4%20b/%zz%01?q=%E2%82%AC%22%3C%3E&'x",
+            "ws://a",
+        ),
     ],
 )
 def test_a_url_has_three_forms(url: str, ours: str, http: str, origin: str) -> None:
@@ -73,6 +82,11 @@ def test_a_url_has_three_forms(url: str, ours: str, http: str, origin: str) -> N
         "ws://a:port",
         "ws://a:99999",
         "ws://[::1",
+        "ws://a b/",
+        "ws://a\\b",
+        "ws://a%20b/",
+        "ws://a/\ud800",
+        "ws:a",
         "ws://a/#f",
         "ws://a/#",
     ],

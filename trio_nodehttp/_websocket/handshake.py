@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import attrs
 
@@ -19,8 +19,11 @@ from .._errors import (
     InvalidArgTypeError,
     InvalidArgValueError,
     InvalidURLError,
+    UnescapedCharactersError,
     WebSocketHandshakeError,
 )
+from .._sansio.destination import DEFAULT_PORTS, host_header
+from .._sansio.destination import parse_url as parse_destination
 from .._sansio.headers import (
     HeadersLike,
     HeaderValue,
@@ -43,7 +46,9 @@ VERSION: Final = "13"
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 KEY_BYTES: Final = 16
 SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
-DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+C0_OR_SPACE: Final = "".join(map(chr, range(0x21)))
+#: What a path and a query keep as it is; a browser encodes the rest.
+KEPT: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>`')
 #: Header fields that the handshake writes itself.
 OWN_FIELDS: Final = frozenset(
     (
@@ -122,33 +127,38 @@ class RefusedError(Exception):
 def parse_url(url: str) -> Address:
     """Read a WebSocket URL (WHATWG WebSockets, the constructor's first steps).
 
+    What a path and a query cannot hold is percent-encoded as UTF-8.
+
     Raises:
         InvalidArgTypeError: it is no string.
-        InvalidURLError: it has another scheme than ws, wss, http and https, no
+        InvalidURLError: it has another scheme than ws, wss, http and https, no good
             host, a port that is none, or a fragment.
     """
     if not isinstance(url, str):
         raise InvalidArgTypeError(f"url must be a string, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise InvalidURLError(f"Invalid URL: {url!r}") from exc
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise InvalidURLError(f"not a ws, wss, http or https URL: {url!r}")
     if "#" in url:
         raise InvalidURLError(f"a WebSocket URL has no fragment: {url!r}")
-    return _address(parts, port)
+    try:
+        parts = urlsplit(url.strip(C0_OR_SPACE))
+        path, query = quote(parts.path or "/", KEPT), quote(parts.query, KEPT)
+    except ValueError as exc:
+        raise InvalidURLError(f"Invalid URL: {url!r}") from exc
+    if parts.scheme not in SCHEMES:
+        raise InvalidURLError(f"not a ws, wss, http or https URL: {url!r}")
+    return _address(parts._replace(path=path, query=query))
 
 
-def _address(parts: SplitResult, port: int | None) -> Address:
+def _address(parts: SplitResult) -> Address:
     secure = SCHEMES[parts.scheme] == "https"
     scheme = "wss" if secure else "ws"
-    named = parts._replace(scheme=scheme, path=parts.path or "/")
-    http_url = named._replace(scheme="https" if secure else "http").geturl()
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    suffix = "" if port in (None, DEFAULT_PORTS[scheme]) else f":{port}"
-    return Address(named.geturl(), http_url, f"{scheme}://{host}{suffix}")
+    http_url = parts._replace(scheme="https" if secure else "http").geturl()
+    try:
+        found = parse_destination(http_url)
+    except UnescapedCharactersError as exc:
+        raise InvalidURLError(f"Invalid URL: {http_url!r}") from exc
+    usual = DEFAULT_PORTS[f"{scheme}:"]
+    host = host_header(found.host, usual if found.port is None else found.port, usual)
+    return Address(parts._replace(scheme=scheme).geturl(), http_url, f"{scheme}://{host}")
 
 
 def check_protocols(name: str, protocols: str | Iterable[str]) -> tuple[str, ...]:

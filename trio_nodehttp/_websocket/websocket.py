@@ -61,7 +61,9 @@ class WebSocket(Observable):
     given one object, and what it raises is logged and keeps no other from it.
 
     Args:
-        url: with the scheme ws, wss, http or https.
+        url: with the scheme ws, wss, http or https. What its path and query cannot
+            hold is percent-encoded; a user and password in it are sent as `request`
+            sends them.
         protocols: the subprotocols to offer, best first.
         headers: more header fields for the request, such as Origin or Cookie.
         agent: the agent that connects, as in `request`.
@@ -79,7 +81,7 @@ class WebSocket(Observable):
         open_connection: how to reach the server, in place of a request.
 
     Raises:
-        InvalidURLError: ``url`` has another scheme, no host or a fragment.
+        InvalidURLError: ``url`` has another scheme, no good host or a fragment.
         InvalidArgTypeError, InvalidArgValueError, OutOfRangeError: another argument
             is wrong.
     """
