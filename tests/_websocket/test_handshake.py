@@ -231,6 +231,8 @@ def test_a_proper_request_is_taken() -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
+        ({"host": None}, 400),
+        ({"host": ""}, 400),
         ({"upgrade": None}, 400),
         ({"upgrade": "h2c"}, 400),
         ({"connection": "close"}, 400),

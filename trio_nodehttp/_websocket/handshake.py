@@ -280,6 +280,8 @@ def check_request(request: Request) -> str:
         raise RefusedError(400, "a WebSocket is opened by GET")
     if request.http_version == "1.0":
         raise RefusedError(400, "a WebSocket needs HTTP/1.1")
+    if not headers.get("host"):
+        raise RefusedError(400, "the Host field is missing")
     if "websocket" not in _members(headers.get("upgrade")):
         raise RefusedError(400, "the Upgrade field does not say websocket")
     if "upgrade" not in _members(headers.get("connection")):
