@@ -106,6 +106,15 @@ async def test_messages_tell_their_origin() -> None:
     assert seen == [MessageEvent("a", "ws://example.com")]
 
 
+@pytest.mark.parametrize("origins", ["https://good", ["https://good", "https://other"], None])
+async def test_an_origin_that_is_welcome(origins: Any) -> None:
+    stream, peer = pair()
+    request = upgrade_request(origin="https://good")
+    async with accept_websocket(request, stream, origins=origins) as ws:
+        await peer.close()
+    assert ws.close_code == 1000
+
+
 @pytest.mark.parametrize(
     ("headers", "start"),
     [

@@ -60,7 +60,7 @@ def accept_websocket(
     *,
     # The answer
     subprotocols: str | Iterable[str] = (),
-    origins: Iterable[str] | None = None,
+    origins: str | Iterable[str] | None = None,
     headers: HeadersLike | None = None,
     # Timeouts
     close_timeout: float | None = CLOSE_TIMEOUT,
@@ -91,7 +91,8 @@ def accept_websocket(
         stream: its connection.
         subprotocols: those spoken here, best first; the first that the client
             offers is chosen, none if it offers none of them.
-        origins: the values of Origin that browsers may come with; None is any.
+        origins: the value of Origin that browsers may come with, or several; None
+            is any.
             A request without Origin does not come from a browser's page.
         headers: more header fields for the 101.
         close_timeout: seconds for closing, from its start on either side.
@@ -111,7 +112,8 @@ def accept_websocket(
     protocols = check_protocols("subprotocols", subprotocols)
     check_flag("compression", compression)
     limits = make_limits(max_message_size, max_queue, close_timeout, ping_interval, ping_timeout)
-    permitted = None if origins is None else frozenset(origins)
+    listed = [origins] if isinstance(origins, str) else origins
+    permitted = None if listed is None else frozenset(listed)
     answer = _Answer(request, stream, check_headers(headers), permitted)
     opening = answer.open(protocols, compression=compression)
     return AcceptedWebSocket(url_of(request), limits, opening)
