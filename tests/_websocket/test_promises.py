@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -198,3 +199,47 @@ async def test_a_failed_handshake_leaves_no_socket(answer: bytes, text: str) -> 
             await trio.testing.wait_all_tasks_blocked()
             assert sockets(agent) == 0
             assert not any(connection.is_open for connection in network.connections)
+
+
+@pytest.mark.parametrize("on_error", ["log", "raise"])
+async def test_tasks_that_a_client_leaves_are_a_line_in_the_log(
+    on_error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def two_tasks(request: Any, stream: Any) -> None:
+        async def listen(ws: WebSocket) -> None:
+            async for _ in ws:
+                pass
+
+        async with accept_websocket(request, stream) as ws, trio.open_nursery() as tasks:
+            tasks.start_soon(listen, ws)
+            tasks.start_soon(listen, ws)
+
+    server = http.create_server(on_error=on_error)
+    server.on("upgrade", two_tasks, protocol="websocket")
+    async with trio.open_nursery() as nursery:
+        peer = await open_by_hand(server, nursery)
+        await peer.stream.aclose()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None
+    assert "left without a close frame" in record.getMessage()
+
+
+async def test_a_fault_of_the_handler_beside_them_is_not_hidden() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def handle(request: Any, stream: Any) -> None:
+        async with accept_websocket(request, stream) as ws:
+            await ws.close()
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(fail, http.WebSocketClosedError(1006, "", was_clean=False))
+                tasks.start_soon(fail, ValueError("mine"))
+
+    server = http.create_server(on_error="raise")
+    server.on("upgrade", handle, protocol="websocket")
+    expected = pytest.RaisesGroup(http.WebSocketClosedError, ValueError)
+    with pytest.RaisesGroup(expected):
+        async with trio.open_nursery() as nursery:
+            peer = await open_by_hand(server, nursery)
+            await peer.close()

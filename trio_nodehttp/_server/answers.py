@@ -28,7 +28,10 @@ _BAD_REQUEST: Final = b"400 Bad Request"
 
 
 def find_fault(
-    error: BaseException, connection: Connection, request: IncomingMessage
+    error: BaseException,
+    connection: Connection,
+    request: IncomingMessage,
+    also: type[HTTPError] | tuple[()] = (),
 ) -> HTTPError | None:
     """Find what a peer did wrong, if that is why a handler raised.
 
@@ -36,17 +39,20 @@ def find_fault(
         error: What the handler raised; a group counts if all of it is the peer's fault.
         connection: Where the peer is.
         request: What the handler was answering.
+        also: Errors that are the peer's fault wherever they come from.
 
     Returns:
         The error that the peer caused; None where the handler is to blame.
     """
     inner = getattr(error, "exceptions", None)
     if inner is not None:
-        found = [find_fault(each, connection, request) for each in inner]
+        found = [find_fault(each, connection, request, also) for each in inner]
         return None if None in found else found[0]
     if not isinstance(error, HTTPError):
         return None
     if error in (connection.fault, connection.socket.broken, request.errored):
+        return error
+    if isinstance(error, also):
         return error
     # Another task of the handler may have met the same departure first.
     gone = (SocketHangUpError, SocketTimeoutError, StreamDestroyedError)

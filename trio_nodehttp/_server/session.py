@@ -430,12 +430,14 @@ class Session(SessionState):
         try:
             await handler(request, self.socket_stream())
             self.outcome = "ok"
-        except WebSocketError as error:
-            # What a peer can bring about deserves a line, not a traceback.
-            self.outcome = "error"
-            logger.warning("connection %d: %s", self.number, error)
         except Exception as error:
-            if find_fault(error, self.connection, request) is not None:
+            fault = find_fault(error, self.connection, request, WebSocketError)
+            if isinstance(fault, WebSocketError):
+                # What a peer can bring about deserves a line, not a traceback.
+                self.outcome = "error"
+                logger.warning("connection %d: %s", self.number, fault)
+                return
+            if fault is not None:
                 self.outcome = "client-gone"
                 return
             self.outcome = "error"
