@@ -17,15 +17,22 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
     The bytes that came together with the head are received first, once.
 
     Attributes:
+        draining: ``Server.draining``, set once the server is to stop; None on a
+            client's stream.
         head: Those bytes, to look at (Node: ``head``).
         socket: The socket below.
     """
 
-    __slots__ = ("_closed", "_early", "_ended", "_on_close", "head", "socket")
+    __slots__ = ("_closed", "_early", "_ended", "_on_close", "draining", "head", "socket")
 
     def __init__(
-        self, socket: Socket, early: bytes, on_close: Callable[[], object] | None = None
+        self,
+        socket: Socket,
+        early: bytes,
+        on_close: Callable[[], object] | None = None,
+        draining: trio.Event | None = None,
     ) -> None:
+        self.draining = draining
         self.socket = socket
         self.head = early
         self._early = early

@@ -69,7 +69,8 @@ class Server(ServerOptions, Answering):
         url: Such as ``"http://127.0.0.1:8000"``; empty before it listened, and for a Unix
             socket.
         listening: Connections are accepted.
-        draining: A ``trio.Event``, set once ``drain`` or ``close`` was called.
+        draining: A ``trio.Event``, set once ``drain`` or ``close`` was called; then
+            ``accept_websocket`` closes with code 1001.
     """
 
     EVENTS = ANSWERING | _OBSERVED
@@ -154,7 +155,8 @@ class Server(ServerOptions, Answering):
         check_port(port)
         self._occupied = True
         self._stopping = False
-        self.draining = trio.Event()
+        if self.draining.is_set():  # else somebody may wait for it already
+            self.draining = trio.Event()
         self._accepting = trio.CancelScope()
         self._released = trio.Event()
         try:
@@ -257,6 +259,7 @@ class Server(ServerOptions, Answering):
             stream,
             self._session_count,
             self._is_stopping,
+            self.draining,
             self._emit,
             self._spawn,
         )
@@ -352,9 +355,9 @@ class Server(ServerOptions, Answering):
         """Stop accepting, close idle connections and let the others finish.
 
         Returns when the address is free again; ``listen`` does once the last connection
-        is done. A new
-        connection on which nothing was received yet has half a second to say
-        something.
+        is done. Upgraded connections go on, but WebSockets are told that the server goes
+        away, as by ``drain``. A new connection on which nothing was received yet has half
+        a second to say something.
 
         Returns:
             This server.
@@ -395,9 +398,10 @@ class Server(ServerOptions, Answering):
     async def drain(self, timeout: float | None = None) -> DrainReport:
         """Stop without losing a request.
 
-        In this order: stop accepting; set ``draining``; close idle connections;
-        answer ``Connection: close`` on the others; wait for them; at the deadline
-        cancel what is left, upgraded connections too, and close.
+        In this order: stop accepting; set ``draining``, at which WebSockets begin to
+        close with code 1001; close idle connections; answer ``Connection: close`` on
+        the others; wait for them; at the deadline cancel what is left, upgraded
+        connections too, and close.
 
         Args:
             timeout: Seconds to wait; None for as long as it takes.

@@ -385,7 +385,7 @@ class Session(SessionState):
 
     def socket_stream(self) -> UpgradedStream:
         """Make the stream that a handler of raw bytes is given."""
-        return UpgradedStream(self.socket, self._codec.take_rest())
+        return UpgradedStream(self.socket, self._codec.take_rest(), draining=self._draining)
 
     # --- the deadline struck -------------------------------------------------------------
 

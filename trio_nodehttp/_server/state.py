@@ -31,6 +31,7 @@ class SessionState:
         stream: The accepted stream.
         number: Of this connection, for the access record.
         closing: Says whether the server accepts no further requests.
+        draining: Set once the server is to stop, for handlers that would not end.
         observe: Tells the server's observers of an event.
         spawn: Runs an answering function beside the connection's own task.
     """
@@ -41,6 +42,7 @@ class SessionState:
         "_closing",
         "_codec",
         "_dismissed",
+        "_draining",
         "_handlers",
         "_observe",
         "_progress",
@@ -67,12 +69,14 @@ class SessionState:
         stream: trio.abc.Stream,
         number: int,
         closing: Callable[[], bool],
+        draining: trio.Event,
         observe: Callable[..., bool],
         spawn: Callable[..., trio.CancelScope],
     ) -> None:
         self._server = server
         self._handlers = handlers
         self._closing = closing
+        self._draining = draining
         self._observe = observe
         self._spawn = spawn
         self.number = number

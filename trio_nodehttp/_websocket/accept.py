@@ -62,6 +62,8 @@ def accept_websocket(
     subprotocols: str | Iterable[str] = (),
     origins: str | Iterable[str] | None = None,
     headers: HeadersLike | None = None,
+    # The end
+    close_on_draining: bool = True,
     # Timeouts
     close_timeout: float | None = CLOSE_TIMEOUT,
     ping_interval: float | None = None,
@@ -86,15 +88,20 @@ def accept_websocket(
     400 (426 for another version, 403 for an origin that is not listed), closes the
     stream and raises.
 
+    Once the server is to stop it closes by itself, with code 1001 ("going away"):
+    `send` raises, what came before can still be received, iterating ends when the
+    client has answered, and the handler has the rest of the server's time.
+
     Args:
         request: the upgrade request.
         stream: its connection.
         subprotocols: those spoken here, best first; the first that the client
             offers is chosen, none if it offers none of them.
         origins: the value of Origin that browsers may come with, or several; None
-            is any.
-            A request without Origin does not come from a browser's page.
+            is any. A request without Origin does not come from a browser's page.
         headers: more header fields for the 101.
+        close_on_draining: whether ``Server.drain`` and ``close`` close it; False
+            leaves that to the handler, who may have something to say before.
         close_timeout: seconds for closing, from its start on either side.
         ping_interval: seconds between pings; None sends none.
         ping_timeout: seconds after a ping in which something must come back.
@@ -111,10 +118,12 @@ def accept_websocket(
     """
     protocols = check_protocols("subprotocols", subprotocols)
     check_flag("compression", compression)
+    check_flag("close_on_draining", close_on_draining)
     limits = make_limits(max_message_size, max_queue, close_timeout, ping_interval, ping_timeout)
     listed = [origins] if isinstance(origins, str) else origins
     permitted = None if listed is None else frozenset(listed)
-    answer = _Answer(request, stream, check_headers(headers), permitted)
+    leaving = getattr(stream, "draining", None) if close_on_draining else None
+    answer = _Answer(request, stream, check_headers(headers), permitted, leaving)
     opening = answer.open(protocols, compression=compression)
     return AcceptedWebSocket(url_of(request), limits, opening)
 
@@ -128,11 +137,13 @@ class _Answer:
         stream: trio.abc.Stream,
         extra: list[tuple[str, HeaderValue]],
         origins: frozenset[str] | None,
+        leaving: trio.Event | None,
     ) -> None:
         self._request = request
         self._stream = stream
         self._extra = extra
         self._origins = origins
+        self._leaving = leaving
 
     @contextlib.asynccontextmanager
     async def open(self, protocols: tuple[str, ...], *, compression: bool) -> AsyncIterator[Opened]:
@@ -143,7 +154,7 @@ class _Answer:
             # Half a head may be written, which nothing can follow.
             await trio.aclose_forcefully(self._stream)
             raise
-        yield Opened(self._stream, agreement)
+        yield Opened(self._stream, agreement, self._leaving)
 
     async def _answer(self, protocols: tuple[str, ...], *, compression: bool) -> Agreement:
         headers = self._request.headers

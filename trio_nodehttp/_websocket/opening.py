@@ -46,10 +46,17 @@ class Opener(Protocol):
 
 @attrs.frozen
 class Opened:
-    """A stream whose handshake is done, and what was agreed in it."""
+    """A stream whose handshake is done, and what was agreed in it.
+
+    Attributes:
+        stream: the stream.
+        agreement: what was agreed.
+        leaving: set once this end is to go away; None if nobody tells.
+    """
 
     stream: trio.abc.Stream
     agreement: Agreement
+    leaving: trio.Event | None = None
 
 
 @attrs.frozen

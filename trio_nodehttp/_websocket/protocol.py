@@ -27,6 +27,8 @@ from wsproto.frame_protocol import (
 
 from .deflate import TAIL, Deflate, TooLongError
 
+#: RFC 6455 section 7.4.1: an end that stops, or a page that is left.
+GOING_AWAY: Final = 1001
 #: RFC 6455 section 7.1.5: what is reported if the peer named no code, or just left.
 NO_STATUS: Final = 1005
 ABNORMAL: Final = 1006

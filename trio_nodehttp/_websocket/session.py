@@ -22,7 +22,7 @@ import trio
 from .._errors import HTTPError
 from .errors import WebSocketClosedError
 from .options import Limits
-from .protocol import ABNORMAL, Close, Failure, Message, Ping, Protocol
+from .protocol import ABNORMAL, GOING_AWAY, Close, Failure, Message, Ping, Protocol
 
 #: Bytes of frames that may wait to be sent before `Session.send` waits too.
 WRITE_BUFFER: Final = 65536
@@ -72,6 +72,7 @@ class Session:
         on_message: called in place with each message; answers whether anybody
             listened.
         on_end: called in place once the stream is closed.
+        leaving: closes with code 1001 once it is set; None never does.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Session:
         "_is_consumed",
         "_is_paused",
         "_is_writing",
+        "_leaving",
         "_limits",
         "_on_end",
         "_on_message",
@@ -115,6 +117,7 @@ class Session:
         client: bool,
         on_message: Callable[[str | bytes], bool],
         on_end: Callable[[Ending], None],
+        leaving: trio.Event | None = None,
     ) -> None:
         self._stream = stream
         self._protocol = protocol
@@ -122,6 +125,7 @@ class Session:
         self._is_client = client
         self._on_message = on_message
         self._on_end = on_end
+        self._leaving = leaving
         # From the reader to the application.
         self._queue: collections.deque[Message] = collections.deque()
         self._queued = 0  # bytes in it
@@ -204,6 +208,8 @@ class Session:
                 helpers.start_soon(self._write_frames)
                 if self._limits.ping_interval < math.inf:
                     helpers.start_soon(self._ping_peer)
+                if self._leaving is not None:
+                    helpers.start_soon(self._go_away, self._leaving)
                 with self._deadline:
                     await self._read_to_the_end()
                 helpers.cancel_scope.cancel()
@@ -356,6 +362,10 @@ class Session:
                 due, unanswered = now + interval, min(unanswered, now)
 
     # --- the end ------------------------------------------------------------------
+
+    async def _go_away(self, leaving: trio.Event) -> None:
+        await leaving.wait()
+        self.start_closing(GOING_AWAY, "")
 
     def _begin_closing(self) -> None:
         """Start the time limit of closing, and wake all that wait for the peer."""

@@ -36,7 +36,7 @@ from .options import (
     check_message,
     make_limits,
 )
-from .protocol import ABNORMAL, Protocol
+from .protocol import ABNORMAL, GOING_AWAY, Protocol
 from .session import Ending, Session
 
 BINARY_TYPES: Final = ("bytes", "blob", "arraybuffer")
@@ -287,7 +287,7 @@ class WebSocket(Observable):
             self._session.start_closing(1000, "")
         else:
             # RFC 6455 section 7.4.1: a server failed, a client is going away.
-            self._session.start_closing(1001 if self._is_client else 1011, "")
+            self._session.start_closing(GOING_AWAY if self._is_client else 1011, "")
         await self._session.ended.wait()
 
     @contextlib.asynccontextmanager
@@ -328,6 +328,7 @@ class WebSocket(Observable):
             client=client,
             on_message=self._on_message,
             on_end=self._on_end,
+            leaving=opened.leaving,
         )
 
     # --- messages -----------------------------------------------------------------
