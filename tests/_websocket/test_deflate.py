@@ -30,6 +30,8 @@ from trio_nodehttp._websocket.deflate import (
         ('foo; a=1; b="2", bar', [("foo", [("a", "1"), ("b", "2")]), ("bar", [])]),
         (" foo ;\ta = 1 , foo ", [("foo", [("a", "1")]), ("foo", [])]),
         ("foo, ", [("foo", [])]),
+        (" , ,foo,,\tbar , ", [("foo", []), ("bar", [])]),
+        (",", []),
     ],
 )
 def test_a_field_is_read_by_its_grammar(field: str, expected: object) -> None:

@@ -38,6 +38,8 @@ _PART = re.compile(
         [ \t]*(?P<end>[;,]|\Z)""",
     re.VERBOSE,
 )
+# RFC 9110 section 5.6.1.2: empty elements of a list count for nothing.
+_NOTHING = re.compile(r"[ \t]*(?:,|\Z)")
 _BITS = re.compile(r"8|9|1[0-5]").fullmatch
 
 
@@ -71,6 +73,10 @@ def parse_extensions(field: str) -> list[tuple[str, Parameters]]:
     extensions: list[tuple[str, Parameters]] = []
     position, starts = 0, True
     while position < len(field) or not starts:
+        nothing = _NOTHING.match(field, position) if starts else None
+        if nothing is not None:
+            position = nothing.end()
+            continue
         part = _PART.match(field, position)
         if part is None or (starts and "=" in part[0]):
             raise BadExtensionsError(f"not a list of extensions: {field!r}")
