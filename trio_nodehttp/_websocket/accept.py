@@ -89,7 +89,7 @@ def accept_websocket(
     stream and raises.
 
     Once the server is to stop it closes by itself, with code 1001 ("going away"):
-    `send` raises, what came before can still be received, iterating ends when the
+    `send` raises, what waits to be received still can be, iterating ends when the
     client has answered, and the handler has the rest of the server's time.
 
     Args:
