@@ -6,7 +6,7 @@ import base64
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._errors import (
 DEFAULT_PORTS: Final = {"http:": 80, "https:": 443, "ws:": 80, "wss:": 443}
 # Node refuses the same; percent-encoding is left to the caller.
 _bad_in_path = re.compile(r"[^\x21-\xff]").search
+_KEPT: Final = "".join(map(chr, range(0x21, 0x7F)))  # in a URL's path and query
 _bad_in_url = re.compile(r"[\x00-\x20]").search
 _bad_in_bare_host = re.compile(r"[^\x21-\x7e\x80-\xff]|[#/?@\\]").search
 # What may not come out of a host, decoded; WHATWG's URL calls them forbidden.
@@ -73,7 +74,7 @@ def check_path(path: str) -> None:
 
 @lru_cache(maxsize=512)
 def parse_url(url: str) -> Destination:
-    """Take a URL apart.
+    """Take a URL apart; as in Node, what is not ASCII is percent-encoded as UTF-8.
 
     Raises:
         InvalidURLError: It has no good host, or a bad port.
@@ -104,12 +105,21 @@ def split_destination(parts: SplitResult) -> Destination:
     except ValueError as error:
         raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: {error}") from error
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not path.isascii():
+        path = _encode(path)
     check_path(path)
     auth = None
     if parts.username or parts.password:
         # RFC 7617 section 2: the colon is always there.
         auth = f"{_unquote_bytes(parts.username)}:{_unquote_bytes(parts.password)}"
     return Destination(f"{parts.scheme}:", host, port, path, auth)
+
+
+def _encode(path: str) -> str:
+    try:
+        return quote(path, _KEPT)
+    except UnicodeEncodeError as error:  # a lone surrogate
+        raise InvalidURLError(f"url: Invalid URL: {error}") from error
 
 
 def _unquote_bytes(text: str | None) -> str:
