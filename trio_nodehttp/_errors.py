@@ -307,9 +307,14 @@ class UpgradeRefusedError(HTTPError, trio.BrokenResourceError):
 
 
 class WebSocketError(HTTPError):
-    """A WebSocket failed, or was used in a state that does not allow the call."""
+    """A WebSocket failed, or was used in a state that does not allow the call.
+
+    Attributes:
+        close_code: Why it is closed (RFC 6455 section 7.4); None if it is not.
+    """
 
     code = "ERR_WEBSOCKET"
+    close_code: int | None = None
 
 
 class WebSocketHandshakeError(WebSocketError):

@@ -225,6 +225,31 @@ async def test_tasks_that_a_client_leaves_are_a_line_in_the_log(
     assert "left without a close frame" in record.getMessage()
 
 
+@pytest.mark.parametrize(("code", "lines"), [(1000, 0), (1001, 0), (1011, 1), (4000, 0)])
+async def test_a_sender_whose_client_closes_is_no_warning(
+    caplog: pytest.LogCaptureFixture, code: int, lines: int
+) -> None:
+    told: list[str] = []
+
+    async def tick(request: Any, stream: Any) -> None:
+        async with accept_websocket(request, stream) as ws:
+            while True:
+                try:
+                    await ws.send("tick")
+                except http.WebSocketClosedError as error:
+                    told.append(str(error))
+                    raise
+                await trio.sleep(1)
+
+    server = http.create_server()
+    server.on("upgrade", tick, protocol="websocket")
+    async with trio.open_nursery() as nursery:
+        peer = await open_by_hand(server, nursery)
+        await peer.close(code)
+    assert told == [f"the WebSocket was closed ({code})"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * lines
+
+
 async def test_a_fault_of_the_handler_beside_them_is_not_hidden() -> None:
     async def fail(error: Exception) -> None:
         raise error

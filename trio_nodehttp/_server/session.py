@@ -19,7 +19,9 @@ raises, leaves this module, unless the server was told ``on_error="raise"``.
 
 from __future__ import annotations
 
+import logging
 import math
+from typing import Final
 
 import trio
 
@@ -52,6 +54,9 @@ from .answers import (
 from .options import logger
 from .response import ServerResponse
 from .state import DETACHED, DRAIN, GRACE, HANDLER, HEAD, IDLE, SessionState
+
+# Close codes of a WebSocket that ended as its users wanted (RFC 6455 section 7.4).
+_ORDERLY: Final = frozenset((1000, 1001, 1005, *range(3000, 5000)))
 
 
 class Session(SessionState):
@@ -434,8 +439,10 @@ class Session(SessionState):
             fault = find_fault(error, self.connection, request, WebSocketError)
             if isinstance(fault, WebSocketError):
                 # What a peer can bring about deserves a line, not a traceback.
-                self.outcome = "error"
-                logger.warning("connection %d: %s", self.number, fault)
+                orderly = fault.close_code in _ORDERLY
+                self.outcome = "ok" if orderly else "error"
+                level = logging.DEBUG if orderly else logging.WARNING
+                logger.log(level, "connection %d: %s", self.number, fault)
                 return
             if fault is not None:
                 self.outcome = "client-gone"

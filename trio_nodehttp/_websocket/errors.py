@@ -24,10 +24,12 @@ class WebSocketClosedError(WebSocketError, trio.BrokenResourceError):
 
     code = "ERR_WEBSOCKET_CLOSED"
 
-    def __init__(self, close_code: int, close_reason: str, *, was_clean: bool) -> None:
-        manner = "was closed" if was_clean else "failed"
+    def __init__(
+        self, close_code: int, close_reason: str, *, was_clean: bool, under_way: bool = False
+    ) -> None:
+        manner = "is closing" if under_way else "was closed" if was_clean else "failed"
         detail = f": {close_reason}" if close_reason else ""
         super().__init__(f"the WebSocket {manner} ({close_code}){detail}")
-        self.close_code = close_code
+        self.close_code: int = close_code
         self.close_reason = close_reason
         self.was_clean = was_clean

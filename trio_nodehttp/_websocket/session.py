@@ -46,16 +46,20 @@ class Ending:
         reason: in words.
         was_clean: both close frames were exchanged.
         cause: the error that ended it, if one did.
+        under_way: it is not over, but closing has started.
     """
 
     code: int
     reason: str
     was_clean: bool = False
     cause: BaseException | None = None
+    under_way: bool = False
 
     def error(self) -> WebSocketClosedError:
         """Make the error that tells of it."""
-        error = WebSocketClosedError(self.code, self.reason, was_clean=self.was_clean)
+        error = WebSocketClosedError(
+            self.code, self.reason, was_clean=self.was_clean, under_way=self.under_way
+        )
         error.__cause__ = self.cause
         return error
 
@@ -146,7 +150,7 @@ class Session:
         self.buffered_amount = 0
         # The end.
         self._deadline = trio.CancelScope()
-        self._own_close = Ending(ABNORMAL, "closing has started")
+        self._own_close = Ending(ABNORMAL, "", under_way=True)
         self._received: Close | None = None
         self._failure: Ending | None = None
         self.is_closing = False
@@ -192,7 +196,7 @@ class Session:
     def start_closing(self, code: int, reason: str) -> None:
         """Send a close frame behind all that waits; does nothing the second time."""
         if not self.is_closing:
-            self._own_close = Ending(code, "closing has started")
+            self._own_close = Ending(code, reason, under_way=True)
             self._put(self._protocol.encode_close(code, reason))
             self._begin_closing()
 
@@ -399,8 +403,8 @@ class Session:
 
     def _why_closing(self) -> Ending:
         """Say as much as is known before the end."""
-        if self._received is not None:
-            return Ending(*self._received)
+        if self.ending is None and self._received is not None:
+            return Ending(*self._received, under_way=True)
         return self.ending or self._failure or self._own_close
 
     def _end(self) -> None:
