@@ -154,6 +154,10 @@ def test_expect_and_te(split: Split) -> None:
     assert (head.expect, head.te_chunked) == ("100-continue", True)
     head = read_request(request(b"Expect: a\r\nexpect: B\r\nte: trailers\r\n"), split)
     assert (head.expect, head.te_chunked) == ("a, b", False)
+    head = read_request(request(b"Expect: a\r\nExpect: 100-continue;q\r\n"), split)
+    assert head.expect == "100-continue"
+    # RFC 9110 section 10.1.1: MUST be ignored.
+    assert read_request(request(b"Expect: a\r\n", b"GET / HTTP/1.0"), split).expect is None
 
 
 @SPLITS

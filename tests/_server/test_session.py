@@ -64,6 +64,38 @@ async def test_no_100_where_the_body_is_there_or_unwanted(autojump_clock: Any) -
         assert (await old.answer()).status == 200
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        ask("/", EXPECT),
+        ask("/", EXPECT, "Content-Length: 0", method="POST"),
+        (
+            b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTE: chunked\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx"
+        ),
+    ],
+)
+async def test_a_connection_outlives_an_expectation_of_nothing(
+    autojump_clock: Any, head: bytes
+) -> None:
+    async with serving(hello) as served:
+        client = await served.connect()
+        for _ in range(2):
+            await client.send(head)
+            answer = await client.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "keep-alive")
+
+
+@pytest.mark.parametrize("value", ["100-continue, 100-Continue", "meat, 100-continue"])
+async def test_an_expectation_among_others_is_met(autojump_clock: Any, value: str) -> None:
+    async with serving(echo) as served:
+        client = await served.connect()
+        await client.send(ask("/", f"Expect: {value}", "Content-Length: 1", method="POST"))
+        assert (await client.answer()).status == 100
+        await client.send(b"x")
+        assert (await client.answer()).status == 200
+
+
 async def test_a_body_begun_after_100_is_thrown_away(autojump_clock: Any) -> None:
     async def some(request: Request, response: Response) -> None:
         await request.receive_some(1)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from .._errors import ParseError
-from .events import CHUNKED, UNTIL_CLOSE, Head, RequestHead, ResponseHead
+from .events import CHUNKED, CONTINUE, UNTIL_CLOSE, Head, RequestHead, ResponseHead
 from .headers import TOKEN, Pairs
 from .status import METHODS
 
@@ -48,6 +48,7 @@ _is_absolute = re.compile(
 _is_authority = re.compile(
     r"(?:\[[0-9A-Za-z:.\-_~!$&'()*+;=]+\]|[0-9A-Za-z\-._~%!$&'()*+;=]+):0*([1-9][0-9]{0,4})"
 ).fullmatch
+_says_continue = re.compile(rb"(?:^|\W)100-continue(?:$|\W)").search
 _keep_alive_timeout = re.compile(rb"(?i:(?:^|[,; \t])timeout=([0-9]{1,9}))").search
 # White space before a value is not counted, so something must bound it.
 _RAW_FACTOR: Final = 4
@@ -418,8 +419,10 @@ def _finish_special(head: RequestHead, special: dict[bytes, list[bytes]], data: 
     # What follows a CONNECT belongs to the tunnel (RFC 9110 section 9.3.6).
     if body is not None and head.method != "CONNECT":
         head.body = body
-    if b"expect" in special:
-        head.expect = b", ".join(special[b"expect"]).lower().decode("latin-1")
+    if b"expect" in special and head.minor == 1:
+        # RFC 9110 section 10.1.1: HTTP/1.0 knows no expectations, they MUST be ignored.
+        value = b", ".join(special[b"expect"]).lower()
+        head.expect = CONTINUE if _says_continue(value) else value.decode("latin-1")
     if b"te" in special:
         head.te_chunked = any(b"chunked" in value.lower() for value in special[b"te"])
 

@@ -10,6 +10,9 @@ from .headers import Pairs
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
+CONTINUE: Final = "100-continue"
+"""The one expectation that there is (RFC 9110 section 10.1.1)."""
+
 
 class Head:
     """What both kinds of head share. Made by a codec, once per message.
@@ -67,7 +70,8 @@ class RequestHead(Head):
         method: One of ``METHODS``.
         target: The request target as it came, one character per byte.
         host: The value of ``Host``, or None.
-        expect: The value of ``Expect`` in lower case, or None.
+        expect: ``CONTINUE`` if ``Expect`` names it, else its value in lower case; None
+            without one, and for HTTP/1.0.
         te_chunked: ``TE: chunked`` was sent (as HTTP/1.0 clients may).
     """
 

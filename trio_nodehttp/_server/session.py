@@ -33,7 +33,7 @@ from .._errors import (
     WebSocketError,
 )
 from .._incoming import IncomingMessage
-from .._sansio.events import RequestHead
+from .._sansio.events import CONTINUE, RequestHead
 from .._upgraded import UpgradedStream
 from .access import Access
 from .answers import (
@@ -222,7 +222,7 @@ class Session(SessionState):
         if self._closing() or self._codec.eof:
             return False
         # The client may send the body that it announced, or may not: both end here.
-        unsure = request is not None and request._head.expect == "100-continue"  # type: ignore[union-attr]
+        unsure = request is not None and request._head.body and request._head.expect == CONTINUE  # type: ignore[union-attr]
         return not (unsure and response is not None and not response._sent_continue)
 
     def _choose_handler(self, head: RequestHead, request: IncomingMessage) -> Handler:
@@ -234,8 +234,8 @@ class Session(SessionState):
             self._observe("drop_request", request, self.socket)
             return answer_overload
         handlers = self._handlers.named
-        if head.expect is not None and head.minor == 1:
-            if head.expect != "100-continue":
+        if head.expect is not None:
+            if head.expect != CONTINUE:
                 return handlers.get("check_expectation", answer_expectation)
             if "check_continue" in handlers:
                 request.before_body = self._begin_body
@@ -267,8 +267,7 @@ class Session(SessionState):
         """At the first body read: tell a client that waits to go on (RFC 9110 10.1.1)."""
         request, response = self.request, self.response
         assert request is not None
-        head = request._head
-        waits = head.expect == "100-continue" and head.minor == 1  # type: ignore[union-attr]
+        waits = request._head.expect == CONTINUE  # type: ignore[union-attr]
         if waits and response is not None and not response._sent_continue:
             if not response.headers_sent and not self._codec.buffered:
                 await response.write_continue()
@@ -301,7 +300,7 @@ class Session(SessionState):
         """Throw away the rest of a body; answers whether its end was found."""
         self.phase = DRAIN
         # A client that was not told to continue may go on with another request instead.
-        unsure = request._head.expect == "100-continue" and not response._sent_continue  # type: ignore[union-attr]
+        unsure = request._head.expect == CONTINUE and not response._sent_continue  # type: ignore[union-attr]
         if self.socket.destroyed or unsure:
             return False
         try:
