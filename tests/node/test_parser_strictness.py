@@ -165,18 +165,27 @@ async def test_a_client_reuses_a_connection_of_http_1_0(autojump_clock: Any) -> 
     assert len(peer.received) == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("status", [204, 304])
-async def test_a_coding_where_no_body_is_closes(status: int, autojump_clock: Any) -> None:
+async def test_a_coding_where_no_body_is_closes(
+    status: int, method: str, autojump_clock: Any
+) -> None:
     async def handler(request: Request, response: Response) -> None:
         response.send_date = False
         await response.write_head(status, {"Transfer-Encoding": "chunked"}).end("dropped")
 
     async with serving(handler) as served:
         client = await served.connect()
-        await client.send(ask())
+        await client.send(ask(method=method))
         _, _, lines = (await client.until_end()).partition(b"\r\n")
         assert lines == b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-        # To HEAD the coding says nothing of bytes, so the connection lives on.
+
+
+async def test_a_coding_of_an_answer_to_head_says_nothing_of_bytes(autojump_clock: Any) -> None:
+    async def handler(request: Request, response: Response) -> None:
+        await response.write_head(200, {"Transfer-Encoding": "chunked"}).end("dropped")
+
+    async with serving(handler) as served:
         client = await served.connect()
         await client.send(ask(method="HEAD"))
         assert b"Connection: keep-alive\r\n" in await client.line()

@@ -143,7 +143,8 @@ class ServerResponse(OutgoingMessage):
             self._check_start_line(status, message)
             line = f"HTTP/1.1 {status} {message or STATUS_CODES.get(status, 'unknown')}\r\n"
         if status in {204, 304} or status < 200:
-            shape.has_body = False
+            # Node closes behind a coding here, also in answer to HEAD.
+            shape.has_body = shape.to_head = False
         if self._may_persist is not None and not self._may_persist():
             shape.keep_alive = False
         lines = [line]
