@@ -117,9 +117,9 @@ async def test_a_bad_body_is_answered_once(autojump_clock: Any) -> None:
         async with serving(handler) as served:
             client = await served.connect()
             await client.send(ask("/", "Transfer-Encoding: chunked", method="POST"), b"zz\r\n")
-            await client.end()
             reply = await client.until_end()
             assert reply.startswith(b"HTTP/1.1 " + status)
+            assert b"\r\nConnection: close\r\n" in reply
             assert reply.count(b"HTTP/1.1") == 1
 
 

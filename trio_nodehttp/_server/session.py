@@ -219,7 +219,7 @@ class Session(SessionState):
 
     def _may_persist(self) -> bool:
         request, response = self.request, self.response
-        if self._closing() or self._codec.eof:
+        if self._closing() or self._codec.eof or self.connection.fault is not None:
             return False
         # The client may send the body that it announced, or may not: both end here.
         unsure = request is not None and request._head.body and request._head.expect == CONTINUE  # type: ignore[union-attr]
