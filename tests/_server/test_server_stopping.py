@@ -44,17 +44,29 @@ async def test_a_head_begun_in_that_moment_has_its_time(autojump_clock: Any) -> 
         assert (await client.answer()).status == 200
 
 
-@pytest.mark.parametrize("sent", [ask("/1"), ask("/1") + ask("/2")])
+@pytest.mark.parametrize("count", [1, 2, 10])
 async def test_requests_that_came_before_close_are_answered(
-    sent: bytes, autojump_clock: Any
+    count: int, autojump_clock: Any
 ) -> None:
     async with serving(hello) as served:
         client = await served.connect()
         await client.get()
-        await client.send(sent)  # now in the stream's buffer, not yet received
+        await client.send(ask() * count, b"\r\n")  # in the stream's buffer, not yet received
         served.server._stop()
-        answer = await client.answer()
-        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        said = [(await client.answer()).headers["connection"] for _ in range(count)]
+        assert said == ["keep-alive"] * (count - 1) + ["close"]
+        assert await client.until_end() == b""
+
+
+async def test_a_request_half_there_at_close_is_waited_for(autojump_clock: Any) -> None:
+    async with serving(hello) as served:
+        client = await served.connect()
+        await client.send(ask(), ask()[:9])
+        served.server._stop()
+        assert (await client.answer()).headers["connection"] == "keep-alive"
+        await trio.sleep(2)
+        await client.send(ask()[9:])
+        assert (await client.answer()).headers["connection"] == "close"
         assert await client.until_end() == b""
 
 

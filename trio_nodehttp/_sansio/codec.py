@@ -89,7 +89,7 @@ class Codec(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Between messages: bytes of the next one are there, not only of an empty line."""
+        """Between messages: bytes of the next one are there, not only empty lines."""
 
 
 class HeadReader:

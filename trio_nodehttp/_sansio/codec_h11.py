@@ -83,8 +83,8 @@ class H11Codec:
 
     @property
     def begun(self) -> bool:
-        """Between messages: bytes of the next one are there, not only of an empty line."""
-        return bool(self._buffer) and self._buffer != b"\r"
+        """Between messages: bytes of the next one are there, not only empty lines."""
+        return bool(self._buffer) and bool(self._buffer.lstrip(b"\r\n"))
 
     def feed(self, data: bytes) -> None:
         """Take what was received; ``b""`` says that the peer ended its side."""

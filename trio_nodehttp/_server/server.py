@@ -399,9 +399,9 @@ class Server(ServerOptions, Answering):
         """Stop without losing a request.
 
         In this order: stop accepting; set ``draining``, at which WebSockets begin to
-        close with code 1001; close idle connections; answer ``Connection: close`` on
-        the others; wait for them; at the deadline cancel what is left, upgraded
-        connections too, and close.
+        close with code 1001; close idle connections; answer what the others have sent,
+        the last with ``Connection: close``; wait for them; at the deadline cancel what
+        is left, upgraded connections too, and close.
 
         Args:
             timeout: Seconds to wait; None for as long as it takes.

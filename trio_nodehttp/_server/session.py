@@ -219,8 +219,11 @@ class Session(SessionState):
 
     def _may_persist(self) -> bool:
         request, response = self.request, self.response
-        if self._closing() or self._codec.eof or self.connection.fault is not None:
+        codec = self._codec
+        if codec.eof or self.connection.fault is not None:
             return False
+        if self._closing() and not (codec.complete and codec.begun):
+            return False  # what was pipelined before is still answered
         # The client may send the body that it announced, or may not: both end here.
         unsure = request is not None and request._head.body and request._head.expect == CONTINUE  # type: ignore[union-attr]
         return not (unsure and response is not None and not response._sent_continue)
