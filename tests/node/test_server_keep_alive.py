@@ -8,7 +8,17 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import Client, ask, dialled, echo, hello, listening, serving, undated
+from tests._server.kit import (
+    Client,
+    ask,
+    dialled,
+    echo,
+    hello,
+    listening,
+    serving,
+    settle,
+    undated,
+)
 
 Request = http.IncomingMessage
 Response = http.ServerResponse
@@ -117,6 +127,30 @@ async def test_what_is_pipelined_beyond_the_last_is_dropped(autojump_clock: Any)
     assert seen == ["/1"]
     assert [request.url for request, _ in dropped] == ["/2", "/3"]
     assert all(request.socket is socket for request, socket in dropped)
+
+
+@pytest.mark.parametrize("end", [False, True])
+async def test_what_comes_while_the_last_is_answered_is_dropped_too(
+    end: bool, autojump_clock: Any
+) -> None:
+    dropped = []
+
+    async def handler(request: Request, response: Response) -> None:
+        await trio.sleep(1)
+        await response.end()
+
+    async with serving(handler, max_requests_per_socket=1) as served:
+        served.server.on("drop_request", lambda request, _: dropped.append(request.url))
+        client = await served.connect()
+        await client.send(ask("/1"))
+        await settle()
+        await client.send(ask("/2"), ask("/3")[:9])
+        if end:
+            await client.end()
+        assert (await client.answer()).status == 200
+        assert (await client.answer()).status == 503
+        assert await client.until_end() == b""
+    assert dropped == ["/2"]
 
 
 @pytest.mark.node("test-http-server-keep-alive-max-requests-null.js")

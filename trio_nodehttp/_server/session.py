@@ -252,12 +252,16 @@ class Session(SessionState):
         """Answer what was pipelined beyond ``max_requests_per_socket``, as Node does."""
         limit = self._server.max_requests_per_socket or 0
         codec = self._codec
-        while limit and self.requests >= limit and codec.complete and codec.buffered:
+        while limit and self.requests >= limit and codec.complete and not self.socket.destroyed:
             try:
                 head = codec.read_request()
             except ParseError:
                 return
-            if head is None or head.upgrade is not None or self.socket.destroyed:
+            if head is None and not codec.eof and self.socket.is_readable():
+                with trio.move_on_after(GRACE):  # of TLS there may be a part only
+                    codec.feed(await self.socket.receive())
+                continue
+            if head is None or head.upgrade is not None:
                 return
             await self._exchange(head)
 
