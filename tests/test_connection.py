@@ -70,7 +70,7 @@ async def test_the_end_inside_a_body() -> None:
     with pytest.raises(http.AbortedError) as caught:
         await connection.read_body(None)
     assert isinstance(caught.value.__cause__, http.ParseError)
-    assert connection.fault is None
+    assert connection.fault is caught.value.__cause__
 
 
 async def test_a_body_that_is_none() -> None:

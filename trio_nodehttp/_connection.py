@@ -77,9 +77,9 @@ class Connection:
             try:
                 data = codec.read_body(limit)
             except ParseError as error:
+                self.fault = error
                 if error.code == "HPE_INVALID_EOF_STATE":
                     raise AbortedError("aborted") from error
-                self.fault = error
                 raise
             if data is not None:
                 self.body_bytes += len(data)

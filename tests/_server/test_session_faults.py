@@ -22,6 +22,7 @@ from tests._server.kit import (
 Request = http.IncomingMessage
 Response = http.ServerResponse
 EXPECT = "Expect: 100-continue"
+CHUNKED = "Transfer-Encoding: chunked"
 
 
 # --- bad input -------------------------------------------------------------------------
@@ -121,6 +122,41 @@ async def test_a_bad_body_is_answered_once(autojump_clock: Any) -> None:
             assert reply.startswith(b"HTTP/1.1 " + status)
             assert b"\r\nConnection: close\r\n" in reply
             assert reply.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("cut", [("Content-Length: 9", b"half"), (CHUNKED, b"5\r\nhalf")])
+async def test_a_client_that_ends_within_a_body_is_told(
+    cut: tuple[str, bytes], hooked: bool, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(echo) as served:
+        if hooked:
+            served.server.on("client_error", refuse_and_tell)
+        client = await served.connect()
+        await client.send(ask("/", cut[0], method="POST"), cut[1])
+        await client.end()
+        told = b"HTTP/1.1 418 HPE_INVALID_EOF_STATE\r\n\r\n"
+        assert await client.until_end() == (told if hooked else BAD_REQUEST)
+    (record,) = caplog.records
+    assert record.outcome == "client-gone"  # type: ignore[attr-defined]
+
+
+async def test_nothing_is_put_behind_a_head_that_left(
+    autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def early(request: Request, response: Response) -> None:
+        await response.write("early")
+        await request.read()
+
+    caplog.set_level(logging.INFO)
+    async with serving(early) as served:
+        client = await served.connect()
+        await client.send(ask("/", "Content-Length: 9", method="POST"), b"half")
+        await client.end()
+        assert (await client.until_end()).endswith(b"5\r\nearly\r\n")
+    (record,) = caplog.records
+    assert record.outcome == "client-gone"  # type: ignore[attr-defined]
 
 
 async def test_a_fault_found_by_a_task_of_the_handler(

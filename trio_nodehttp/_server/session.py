@@ -337,8 +337,9 @@ class Session(SessionState):
             self.depart()
         if self.socket.destroyed:
             return
-        if fault is not None and fault is self.connection.fault:
-            await self._refuse(fault)
+        bad = self.connection.fault
+        if bad is not None and fault is not None and bad in (fault, fault.__cause__):
+            await self._refuse(bad)
         elif response.headers_sent or fault is not None:
             self.socket.destroy()
         else:
@@ -358,19 +359,11 @@ class Session(SessionState):
         """Answer what cannot be served, as Node does: a bare status line, and close."""
         response = self.response
         if self.socket.destroyed or (response is not None and response.headers_sent):
-            self.outcome = Access.outcome_of(error)
+            self.outcome = self.outcome or Access.outcome_of(error)
             self.socket.destroy(error)
             return
-        logger.warning(
-            "connection %d from %s: %s (%s); %d bytes received, max_header_size is %d",
-            self.number,
-            self.socket.remote_address,
-            error,
-            error.code,
-            self.socket.bytes_read,
-            self._server.max_header_size,
-        )
-        Access.refuse(self, error)
+        if self.request is None or error.code != "HPE_INVALID_EOF_STATE":
+            self._note_refusal(error)  # one who left in a body has done nothing wrong
         self.phase = HANDLER
         self._scope.deadline = math.inf
         handler = self._handlers.named.get("client_error")
@@ -383,6 +376,19 @@ class Session(SessionState):
         if self._access is not None:
             self._access.end(self, status)
         self.socket.destroy(error)
+
+    def _note_refusal(self, error: HTTPError) -> None:
+        """Write the record of a request that is no good."""
+        logger.warning(
+            "connection %d from %s: %s (%s); %d bytes received, max_header_size is %d",
+            self.number,
+            self.socket.remote_address,
+            error,
+            error.code,
+            self.socket.bytes_read,
+            self._server.max_header_size,
+        )
+        Access.refuse(self, error)
 
     async def _ask(self, handler: Handler, error: HTTPError) -> None:
         """Let the client_error handler answer; its last bytes must not be lost."""
