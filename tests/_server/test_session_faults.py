@@ -73,6 +73,69 @@ async def test_client_error_may_say_nothing(
     assert len(caplog.records) == (2 if how == "raise" else 1)
 
 
+@pytest.mark.node_api("Server|clientError")
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET", ask(), ask("/slow"), ask("/", "Content-Length: 9", method="POST")]
+)
+async def test_client_error_is_told_of_a_connection_that_broke(
+    sent: bytes, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[str] = []
+
+    async def handler(request: Request, response: Response) -> None:
+        await request.read()
+        await trio.sleep(1 if request.url == "/slow" else 0)
+        await response.end()
+
+    async def on_error(error: http.HTTPError, stream: Any) -> None:
+        errors.append(error.code)
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(handler) as served:
+        served.server.on("client_error", on_error)
+        client = await served.connect()
+        await client.send(sent)
+        await settle()
+        client.reset()
+        await trio.sleep(2)
+        assert served.server.connections == 0
+    assert errors == ["ECONNRESET"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["left", "destroyed", "killed", "switched", "refused"])
+async def test_client_error_is_not_told_of_other_ends(how: str, autojump_clock: Any) -> None:
+    errors: list[str] = []
+
+    async def handler(request: Request, response: Response) -> None:
+        if how == "destroyed":
+            request.socket.destroy()
+        await response.end()
+
+    async def on_error(error: http.HTTPError, _: object) -> None:
+        errors.append(error.code)
+
+    async def switched(_: object, stream: Any) -> None:
+        await stream.receive_some()
+
+    async with serving(handler) as served:
+        served.server.on("client_error", on_error)
+        served.server.on("upgrade", switched)
+        client = await served.connect()
+        lines = ("Connection: upgrade", "Upgrade: x") if how == "switched" else ()
+        await client.send(b"junk" if how == "refused" else ask("/", *lines))
+        await settle()
+        if how == "killed":
+            served.server.close_all_connections()
+        if how == "left":
+            client.leave()
+        else:
+            client.reset()
+        await settle()
+        assert served.server.connections == 0
+    assert errors == (["HPE_INVALID_METHOD"] if how == "refused" else [])
+
+
 async def test_a_client_error_handler_that_hangs_can_be_drained(autojump_clock: Any) -> None:
     async def on_error(error: http.HTTPError, stream: Any) -> None:
         await trio.sleep_forever()

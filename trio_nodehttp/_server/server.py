@@ -63,6 +63,10 @@ class Server(ServerOptions, Answering):
     ``check_expectation``, ``connect``, ``upgrade``, ``client_error`` and ``timeout``
     take one async function each, which runs in the connection's own task.
 
+    ``client_error`` (error, stream) is told of what cannot be served, and answers it in
+    our place; and of a connection that broke, which nobody can answer: its ``code`` is
+    ``"ECONNRESET"`` or ``"EPIPE"``, and writing to it is not logged.
+
     Attributes:
         address: ``(host, port)`` of the first listener, or the path of a Unix socket;
             None before the server listened.

@@ -87,6 +87,7 @@ class Session(SessionState):
             self._finish_messages()
             if self._beside is not None:
                 self._beside.cancel()
+        await self._tell_broken()
 
     async def _serve(self) -> None:
         while True:
@@ -395,10 +396,24 @@ class Session(SessionState):
         before = self.socket.bytes_written
         try:
             await handler(error, self.socket_stream())
-        except Exception:  # noqa: BLE001 - logged
-            logger.exception("the client_error handler raised")
+        except Exception as caught:  # noqa: BLE001 - logged
+            if caught is not self.socket.broken:
+                logger.exception("the client_error handler raised")
         if self.socket.bytes_written > before and not self.socket.destroyed:
             await close_politely(self.connection, error)
+
+    async def _tell_broken(self) -> None:
+        """Tell client_error of a connection that broke, as Node does of ECONNRESET."""
+        handler = self._handlers.named.get("client_error")
+        error = self.socket.broken
+        if handler is None or error is None or self.killed or self.phase == DETACHED:
+            return
+        # One that we closed ourselves, or told of before, is none.
+        ours = isinstance(error.__cause__, trio.ClosedResourceError)
+        if not ours and self.socket.errored in (None, error):
+            self.phase = HANDLER
+            with trio.CancelScope() as self._scope:
+                await self._ask(handler, error)
 
     def socket_stream(self) -> UpgradedStream:
         """Make the stream that a handler of raw bytes is given."""
