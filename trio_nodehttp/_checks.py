@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -123,3 +124,16 @@ def check_text(name: str, value: object) -> None:
     """
     if value is not None and not isinstance(value, str):
         raise InvalidArgTypeError(f"{name} must be a string, not {value!r}")
+
+
+def check_names(name: str, value: object) -> None:
+    """Check that something is a collection of names, or None.
+
+    Raises:
+        InvalidArgTypeError: It is neither.
+    """
+    if value is None:
+        return
+    many = isinstance(value, Collection) and not isinstance(value, str)
+    if not many or not all(isinstance(item, str) for item in value):  # type: ignore[attr-defined]
+        raise InvalidArgTypeError(f"{name} must be a list of names, not {value!r}")

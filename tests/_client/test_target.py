@@ -90,6 +90,7 @@ def test_good_options(options: dict[str, Any]) -> None:
         ({"timeout": -1}, http.OutOfRangeError),
         ({"unique_headers": "x"}, http.InvalidArgTypeError),
         ({"unique_headers": [1]}, http.InvalidArgTypeError),
+        ({"unique_headers": 5}, http.InvalidArgTypeError),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], error: type[Exception]) -> None:

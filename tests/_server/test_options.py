@@ -54,6 +54,7 @@ def test_every_option_is_checked_below() -> None:
         *[(name, value) for name in SIZES for value in ("5", 1.5, None)],
         ("unique_headers", "cookie"),
         ("unique_headers", [1]),
+        ("unique_headers", 5),
         ("incoming_message_class", http.ServerResponse),
         ("server_response_class", "ServerResponse"),
         ("should_upgrade_callback", True),

@@ -67,13 +67,6 @@ def _check_insecure_parser(name: str, value: object) -> None:
         )
 
 
-def _check_names(name: str, value: Any) -> None:
-    if value is not None and (
-        isinstance(value, str) or not all(isinstance(item, str) for item in value)
-    ):
-        raise InvalidArgTypeError(f"{name} must be a list of names, not {value!r}")
-
-
 def _check_body(name: str, value: object) -> None:
     good = isinstance(value, (bytes, bytearray, memoryview, str)) or hasattr(value, "__aiter__")
     if value is not None and not good:
@@ -120,7 +113,7 @@ CHECKS: Final[dict[str, Check]] = {
     "socket_path": _checks.check_text,
     "ssl_context": check_context,
     "timeout": check_seconds,
-    "unique_headers": _check_names,
+    "unique_headers": _checks.check_names,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from .. import _checks
-from .._errors import InvalidArgTypeError, OutOfRangeError, ParserUnavailableError
+from .._errors import OutOfRangeError, ParserUnavailableError
 from .._incoming import IncomingMessage
 from .._sansio.codec import MAX_HEADER_SIZE
 from .._timeouts import check_seconds
@@ -29,11 +29,8 @@ def _no_insecure_parser(_: object, field: _checks.Field[Any], value: object) -> 
 
 
 def _lower_names(names: Collection[str] | None) -> frozenset[str] | None:
-    if names is None:
-        return None
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidArgTypeError(f"unique_headers must be a list of names, not {names!r}")
-    return frozenset(name.lower() for name in names)
+    _checks.check_names("unique_headers", names)
+    return None if names is None else frozenset(name.lower() for name in names)
 
 
 def _default_headers_timeout(options: ServerOptions) -> float:
