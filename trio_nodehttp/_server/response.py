@@ -107,8 +107,10 @@ class ServerResponse(OutgoingMessage):
             InvalidStatusCodeError: ``status_code`` is out of range.
             InvalidHTTPTokenError: A header name is not a token.
             InvalidCharError: A value or the reason holds a forbidden character.
+            TrailerInvalidError: ``Trailer`` is set, and the body goes in no chunks. The
+                given headers stay set.
 
-        After an error the response is as it was.
+        After any other error the response is as it was.
         """
         if self._rendered:
             raise HeadersSentError("Cannot write headers after they are sent to the client")
