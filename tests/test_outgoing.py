@@ -415,9 +415,13 @@ async def test_every_call_is_a_checkpoint() -> None:
         await broken.aclose()
 
 
-def test_a_message_needs_a_head_of_its_own() -> None:
-    with pytest.raises(NotImplementedError):
-        http.OutgoingMessage()._settle_head()
+async def test_a_message_needs_a_head_of_its_own() -> None:
+    message = http.OutgoingMessage()
+    for send in (message.write, message.end):
+        with pytest.raises(NotImplementedError) as caught:
+            await send("x")
+        assert isinstance(caught.value, http.MethodNotImplementedError)
+        assert caught.value.code == "ERR_METHOD_NOT_IMPLEMENTED"
 
 
 def test_an_unfinished_message_is_collected_quietly() -> None:

@@ -34,6 +34,7 @@ from ._errors import InvalidHTTPTokenError as InvalidHTTPTokenError
 from ._errors import InvalidProtocolError as InvalidProtocolError
 from ._errors import InvalidStatusCodeError as InvalidStatusCodeError
 from ._errors import InvalidURLError as InvalidURLError
+from ._errors import MethodNotImplementedError as MethodNotImplementedError
 from ._errors import OutOfRangeError as OutOfRangeError
 from ._errors import ParseError as ParseError
 from ._errors import ParserUnavailableError as ParserUnavailableError

@@ -25,6 +25,8 @@ catch for the same trouble::
      |    +-- ServerNotRunningError           ERR_SERVER_NOT_RUNNING
      |    +-- ServerAlreadyListenError        ERR_SERVER_ALREADY_LISTEN
      |    +-- ParserUnavailableError          ERR_FEATURE_UNAVAILABLE_ON_PLATFORM
+     |    +-- MethodNotImplementedError       NotImplementedError
+     |    |                                   ERR_METHOD_NOT_IMPLEMENTED
      |    +-- WriteAfterEndError              trio.ClosedResourceError
      |    |                                   ERR_STREAM_WRITE_AFTER_END
      |    +-- StreamDestroyedError            trio.ClosedResourceError
@@ -187,6 +189,12 @@ class ParserUnavailableError(StateError):
     """An option asks for a parser that is not installed."""
 
     code = "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"
+
+
+class MethodNotImplementedError(StateError, NotImplementedError):
+    """A class leaves to its subclasses what was called."""
+
+    code = "ERR_METHOD_NOT_IMPLEMENTED"
 
 
 class WriteAfterEndError(StateError, trio.ClosedResourceError):

@@ -14,6 +14,7 @@ from ._errors import (
     BodyNotAllowedError,
     ContentLengthMismatchError,
     HTTPError,
+    MethodNotImplementedError,
     SocketHangUpError,
     StreamDestroyedError,
     TrailerInvalidError,
@@ -102,7 +103,7 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
 
     def _render_head(self) -> bytes:
         """Plan the framing and write the head; the subclass knows its start line."""
-        raise NotImplementedError
+        raise MethodNotImplementedError("The _render_head() method is not implemented")
 
     async def _transmit(self, data: bytes) -> bool:
         """Send bytes below; False when they are no longer wanted, or pile up."""
@@ -161,6 +162,7 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
             ContentLengthMismatchError: More than declared, and
                 ``strict_content_length`` is set.
             SocketHangUpError: The peer has gone; the message is destroyed.
+            MethodNotImplementedError: This class writes no head of its own.
             trio.BusyResourceError: Another task is writing this message.
 
         A cancelled call may have sent a part: the message is destroyed.
