@@ -108,7 +108,7 @@ async def answer_no_host(_: IncomingMessage, response: ServerResponse) -> None:
 
 async def answer_overload(_: IncomingMessage, response: ServerResponse) -> None:
     """Refuse a request beyond ``max_requests_per_socket``."""
-    await response.write_head(503, [("Connection", "close")]).end()
+    await response.write_head(503).end()
 
 
 async def answer_expectation(_: IncomingMessage, response: ServerResponse) -> None:
