@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import trio
@@ -14,28 +14,42 @@ from ._transport import HIGH_WATER_MARK, Socket
 class UpgradedStream(trio.abc.HalfCloseableStream):
     """A connection after HTTP (RFC 9110 sections 7.8 and 9.3.6).
 
-    The bytes that came together with the head are received first, once.
+    The bytes that came together with the head are received first, once. Where the
+    request has a body, the first receive discards what was not read of that.
 
     Attributes:
         draining: ``Server.draining``, set once the server is to stop; None on a
             client's stream.
-        head: Those bytes, to look at (Node: ``head``).
+        head: Those bytes, to look at (Node: ``head``); behind a body they are known
+            from the first receive on.
         socket: The socket below.
     """
 
-    __slots__ = ("_closed", "_early", "_ended", "_on_close", "draining", "head", "socket")
+    __slots__ = (
+        "_before",
+        "_closed",
+        "_early",
+        "_ended",
+        "_on_close",
+        "draining",
+        "head",
+        "socket",
+    )
 
     def __init__(
         self,
         socket: Socket,
         early: bytes,
         on_close: Callable[[], object] | None = None,
+        *,
+        before: Callable[[], Awaitable[bytes]] | None = None,
         draining: trio.Event | None = None,
     ) -> None:
         self.draining = draining
         self.socket = socket
         self.head = early
         self._early = early
+        self._before = before  # reads up to our first byte, and gives what it has beyond
         self._closed = False
         self._ended = False
         self._on_close = on_close
@@ -55,6 +69,8 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
             SocketHangUpError: The connection broke.
             StreamDestroyedError: The stream was closed, perhaps meanwhile; it is a
                 ``trio.ClosedResourceError``.
+            ParseError: The framing of the request's body is wrong.
+            RequestTimeoutError: That body made no progress.
             trio.BusyResourceError: Another task is receiving.
             InvalidArgValueError: ``max_bytes`` is less than 1.
 
@@ -63,12 +79,15 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         if max_bytes is not None and max_bytes < 1:
             raise InvalidArgValueError(f"max_bytes must be at least 1, not {max_bytes!r}")
         self._check_open()
-        if self._early:
-            await trio.lowlevel.checkpoint()
-            size = len(self._early) if max_bytes is None else max_bytes
-            data, self._early = self._early[:size], self._early[size:]
-            return data
         try:
+            if self._before is not None:
+                self.head = self._early = await self._before()
+                self._before = None
+            if self._early:
+                await trio.lowlevel.checkpoint()
+                size = len(self._early) if max_bytes is None else max_bytes
+                data, self._early = self._early[:size], self._early[size:]
+                return data
             return await self.socket.receive(max_bytes)
         except HTTPError as error:
             self._check_open(error)

@@ -264,6 +264,75 @@ async def test_a_switched_connection_that_fails(
     assert len(caplog.records) == (1 if how == "raise" and not raised else 0)
 
 
+BODIES = [
+    ("Content-Length: 12", b"request body"),
+    ("Transfer-Encoding: chunked", b"7\r\nrequest\r\n5\r\n body\r\n0\r\n\r\n"),
+]
+
+
+def upgrade(*lines: str) -> bytes:
+    return ask("/", "Connection: upgrade", "Upgrade: x", *lines, method="POST")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize(("framing", "body"), BODIES)
+async def test_the_body_of_an_upgrade_is_no_part_of_the_stream(
+    framing: str, body: bytes, read: bool, apart: bool, autojump_clock: Any
+) -> None:
+    seen: list[object] = []
+
+    async def on_upgrade(request: Request, stream: Any) -> None:
+        seen.append(stream.head)
+        if read:
+            seen.append(await request.read())
+        await stream.send_all(b"switched")
+        seen.extend([await stream.receive_some(3), stream.head])
+        seen.append(await stream.receive_some())
+
+    async with serving(hello) as served:
+        served.server.on("upgrade", on_upgrade)
+        client = await served.connect()
+        if apart:
+            for byte in upgrade(framing) + body:
+                await client.send(bytes([byte]))
+                await settle()
+            await client.send(b"new protocol")
+        else:
+            await client.send(upgrade(framing), body, b"new protocol")
+        assert await client.until_end() == b"switched"
+    told = [b"", b"request body"] if read else [b""]
+    early = b"" if apart else b"new protocol"
+    assert seen == [*told, b"new", early, b" protocol"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [(b"", http.RequestTimeoutError), (b"x\r\n", http.ParseError)],
+)
+@pytest.mark.parametrize("read", [True, False])
+async def test_the_body_of_an_upgrade_that_fails(
+    sent: bytes, error: type[http.HTTPError], read: bool, autojump_clock: Any
+) -> None:
+    met: list[http.HTTPError] = []
+
+    async def on_upgrade(request: Request, stream: Any) -> None:
+        await trio.sleep(5)  # the time counts from the first read
+        try:
+            await (request.read() if read else stream.receive_some())
+        except http.HTTPError as caught:
+            met.append(caught)
+            raise
+
+    async with serving(hello, request_timeout=4) as served:
+        served.server.on("upgrade", on_upgrade)
+        client = await served.connect()
+        await client.send(upgrade("Transfer-Encoding: chunked"), sent)
+        assert await client.until_end() == b""
+    assert [type(each) for each in met] == [error]
+    assert trio.current_time() == pytest.approx(9 if error is http.RequestTimeoutError else 5)
+
+
 # --- silence ---------------------------------------------------------------------------
 
 

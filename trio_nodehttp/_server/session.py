@@ -453,14 +453,20 @@ class Session(SessionState):
     async def _switch(self, handler: Handler, request: IncomingMessage) -> None:
         """Give the socket to an upgrade or connect handler; its scope ends with it."""
         self.phase = DETACHED
-        self._codec.complete = True
-        request.complete = True
+        if self._codec.complete:
+            stream = self.socket_stream()
+        else:
+            # The body is HTTP's still (RFC 9110 section 7.8), and 100 the handler's to send.
+            request.before_body = self._begin_body
+            stream = UpgradedStream(
+                self.socket, b"", before=self._pass_body, draining=self._draining
+            )
         self.request = None
         if self.socket.timeout != math.inf:
             self.socket.set_timeout(None)  # silence is the other protocol's to judge
             self.socket.watchers.clear()
         try:
-            await handler(request, self.socket_stream())
+            await handler(request, stream)
             self.outcome = "ok"
         except Exception as error:
             fault = find_fault(error, self.connection, request, WebSocketError)
@@ -483,6 +489,13 @@ class Session(SessionState):
             if self._access is not None:
                 self._access.end(self)
             self.socket.destroy()
+
+    async def _pass_body(self) -> bytes:
+        """Discard what is left of an upgrade's body; gives what came behind it."""
+        self._progress.restart()
+        while await self.connection.read_body(None):
+            pass
+        return self._codec.take_rest()
 
 
 def _skip_body(request: IncomingMessage) -> None:
