@@ -7,6 +7,10 @@ the client, what is made of both. ``trio_nodehttp.testing`` is imported on its o
 
 from __future__ import annotations
 
+import sys as _sys
+import types as _types
+
+from ._client import functions as _functions
 from ._client.agent import Agent as Agent
 from ._client.functions import Get as Get
 from ._client.functions import get as get
@@ -89,6 +93,22 @@ from ._websocket.websocket import WebSocket as WebSocket
 
 # A browser's WebSocket takes a URL; here it goes through the agent like any request.
 WebSocket.open_connection = staticmethod(_open_upgrade)
+
+
+class _Package(_types.ModuleType):
+    """A module of which ``global_agent`` can be assigned, as in Node."""
+
+    @property
+    def global_agent(self) -> Agent:
+        """The agent of requests that name none."""
+        return _functions.global_agent
+
+    @global_agent.setter
+    def global_agent(self, agent: Agent) -> None:
+        _functions.set_global_agent(agent)
+
+
+_sys.modules[__name__].__class__ = _Package
 
 max_header_size = _MAX_HEADER_SIZE
 """Bytes of names and values that a head may have (Node: ``http.maxHeaderSize``)."""

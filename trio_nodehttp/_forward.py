@@ -14,9 +14,8 @@ import attrs
 import trio
 
 from . import _checks
+from ._client import functions
 from ._client.agent import Agent, check_agent
-from ._client.functions import global_agent
-from ._client.functions import request as make_request
 from ._client.request import ClientRequest
 from ._client.target import connect_options
 from ._client.through import open_for_any
@@ -252,7 +251,7 @@ async def forward_connect(
     """
     limit = check_seconds("timeout", timeout) or math.inf
     check_agent(agent)
-    opener = agent or global_agent
+    opener = agent or functions.global_agent
     host, port = split_authority(request.url)
     options, _ = connect_options(opener, "http:", host, port, {"method": "CONNECT"})
     other = UpgradedStream(Socket(), b"")
@@ -347,7 +346,7 @@ class _Way:
             fields += [("Connection", "Upgrade"), ("Upgrade", head.upgrade or "")]
         else:
             fields += request_framing(head.pairs, head.body)
-        return make_request(
+        return functions.request(
             self.origin, method=head.method, path=target, headers=fields, agent=self.agent
         )
 

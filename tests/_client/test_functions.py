@@ -33,6 +33,27 @@ def test_which_agent_is_used() -> None:
         http.request("http://a/", agent="global")
 
 
+async def test_the_global_agent_can_be_another(
+    nursery: Any, autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = http.global_agent
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    wired = await wire(
+        nursery, "memory", FaultyServer([Expect(b"\r\n\r\n"), Send(ok), ExpectEnd()])
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(http, "global_agent", wired.agent)
+        assert http.global_agent is wired.agent
+        async with http.get(wired.url) as response:
+            assert wired.counts() == (1, 0, 0, 0)
+            assert await response.text() == "hi"
+    assert http.global_agent is former
+    for wrong in (None, False, http.Agent):
+        with pytest.raises(http.InvalidArgTypeError, match="global_agent"):
+            http.global_agent = wrong  # type: ignore[assignment]
+    assert http.request("http://a/")._agent is former
+
+
 def test_unknown_option() -> None:
     with pytest.raises(TypeError, match="surprise"):
         http.request("http://a/", surprise=1)

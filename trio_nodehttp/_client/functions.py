@@ -6,8 +6,9 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
+from .._errors import InvalidArgTypeError
 from .._incoming import IncomingMessage
 from .._sansio.headers import HeaderValue
 from .._upgraded import Upgraded
@@ -15,8 +16,20 @@ from .agent import Agent, check_agent
 from .request import ClientRequest
 from .target import read_mapping
 
-global_agent: Final = Agent(keep_alive=True, timeout=5.0)
+global_agent = Agent(keep_alive=True, timeout=5.0)
 """The agent of requests that name none (Node: ``http.globalAgent``)."""
+
+
+def set_global_agent(agent: Agent) -> None:
+    """Use another agent for requests that name none.
+
+    Raises:
+        InvalidArgTypeError: It is no Agent.
+    """
+    global global_agent  # noqa: PLW0603 - Node's is assigned too
+    if not isinstance(agent, Agent):
+        raise InvalidArgTypeError(f"global_agent must be an Agent, not {agent!r}")
+    global_agent = agent
 
 
 def request(url: Any = None, /, **options: Any) -> ClientRequest:
