@@ -75,6 +75,15 @@ class Agent(Overrides):
         except RuntimeError:
             return self._last[1]
 
+    def _looked(self) -> Keeper:
+        """Find the sockets to show, less the idle ones that are of no more use."""
+        try:
+            keeper = self._keeper()
+        except RuntimeError:
+            return self._last[1]  # without a run there is nothing to look with
+        keeper.look()
+        return keeper
+
     # --- for requests --------------------------------------------------------------------
 
     def _take_idle(self, origin: str, request: Any) -> PooledConnection | None:
@@ -144,8 +153,8 @@ class Agent(Overrides):
 
     @property
     def free_sockets(self) -> dict[str, tuple[Socket, ...]]:
-        """The idle sockets, by origin (Node: ``agent.freeSockets``)."""
-        return _sockets(self._seen().pool.idle)
+        """The idle sockets, by origin (Node: ``agent.freeSockets``), but none left by its peer."""
+        return _sockets(self._looked().pool.idle)
 
     @property
     def requests(self) -> dict[str, tuple[Any, ...]]:
@@ -154,8 +163,8 @@ class Agent(Overrides):
         return {origin: tuple(w.request for w in waiters) for origin, waiters in waiting.items()}
 
     def stats(self) -> AgentStats:
-        """Take a snapshot of all counts."""
-        pool = self._seen().pool
+        """Take a snapshot of all counts; an idle socket that its peer has left is not in it."""
+        pool = self._looked().pool
         parts = (pool.active, pool.connecting, pool.idle, pool.waiting)
         origins = {
             origin: OriginStats(*(len(part.get(origin, ())) for part in parts))

@@ -271,6 +271,12 @@ class Keeper:
 
     # --- idle ones, and the end ----------------------------------------------------------------
 
+    def look(self) -> None:
+        """Close each idle connection that has expired, or that its peer has left."""
+        for held in self.pool.idle.values():
+            for connection in held:
+                self._look_at(connection)
+
     def _look_at(self, connection: PooledConnection) -> bool:
         """Close an idle connection that has expired, or that its peer has left."""
         if connection.holder is not None or connection.socket.destroyed:
