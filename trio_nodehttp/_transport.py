@@ -314,7 +314,8 @@ class Socket(SocketFacts):
     def destroy(self, error: BaseException | None = None) -> Socket:
         """Close at once, without waiting for anything (Node: ``socket.destroy``).
 
-        Whoever reads or writes it gets the error, or SocketHangUpError.
+        Whoever reads or writes it gets the error if that is an HTTPError, or else
+        SocketHangUpError; a request that awaits its response gets any error as it is.
 
         Args:
             error: Why; kept as ``errored`` and told to observers of ``error``.

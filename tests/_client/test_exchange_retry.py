@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import trio_nodehttp as http
 from tests.wires import read_head, wire
@@ -158,3 +159,49 @@ async def test_blocked_upload_on_a_stale_socket(nursery: Any) -> None:
     async with http.request(wired.url, **options) as request:
         response = await request.get_response()
         assert response.attempts == 2
+
+
+@pytest.mark.parametrize("reused", [True, False])
+@pytest.mark.parametrize("how", ["agent", "socket", "hang-up", "mine"])
+async def test_a_socket_that_we_destroy_is_not_a_stale_one(
+    nursery: Any, autojump_clock: Any, how: str, reused: bool
+) -> None:
+    heads: list[bytes] = []
+
+    async def peer(stream: Any) -> None:
+        while head := await read_head(stream):
+            heads.append(head)
+            if b"/slow" not in head:
+                await stream.send_all(OK)
+
+    wired = await wire(nursery, "memory", peer, keep_alive=True)
+    if reused:
+        async with http.get(wired.url, agent=wired.agent) as response:
+            await response.read()
+    seen: list[object] = []
+    error = {"hang-up": http.SocketHangUpError("mine"), "mine": LookupError()}.get(how)
+    request = http.request(wired.url + "slow", agent=wired.agent)
+    request.on("error", seen.append)
+
+    async def destroy() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        if how == "agent":
+            wired.agent.destroy()
+        else:
+            assert request.socket is not None
+            request.socket.destroy(error)
+
+    with trio.fail_after(1):
+        async with request:
+            assert request.reused_socket is reused
+            await request.end()
+            nursery.start_soon(destroy)
+            with pytest.raises((LookupError, http.SocketHangUpError)) as caught:
+                await request.get_response()
+    expected = LookupError if how == "mine" else http.SocketHangUpError
+    assert type(caught.value) is expected
+    assert error in (None, caught.value)
+    assert seen == [caught.value]
+    assert len(heads) == 1 + reused
+    assert request.attempts == 1
+    assert wired.counts() == (0, 0, 0, 0)

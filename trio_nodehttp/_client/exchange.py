@@ -248,12 +248,13 @@ class Exchange(Holding):
         )
 
     def _died_unheard(self) -> bool:
-        """The socket was reused, and not a byte of a response came."""
+        """The socket was reused, its peer closed it, and not a byte of a response came."""
         socket = self._socket
         return (
             self.reused_socket
             and not self.destroyed
             and socket is not None
+            and not socket.destroyed
             and socket.bytes_read == self._seen
         )
 
@@ -266,6 +267,11 @@ class Exchange(Holding):
             stale = StaleConnectionError(text)
             self._fail(stale)
             raise stale from error
+        why = None if self._socket is None else self._socket.errored
+        if isinstance(why, Exception) and why is not error:
+            # Somebody destroyed the socket, and said why.
+            self._fail(why)
+            raise why from error
         self._fail(error)
         raise error
 
