@@ -54,6 +54,7 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
         InvalidURLError: The URL cannot be read.
         InvalidProtocolError: Its scheme is neither http nor https.
         UnescapedCharactersError: The path holds spaces or control characters.
+        InvalidCharError: The host, or a header, holds a character that may not be sent.
         InvalidArgTypeError: An option has the wrong type; the message names it.
         InvalidArgValueError: An option has a wrong value; the message names it.
     """
