@@ -166,6 +166,26 @@ async def test_a_request_that_may_go_no_further_is_answered_here(
     assert proxy.agent.stats().opened == 0
 
 
+async def test_a_proxy_that_passes_on_to_itself_ends_it(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy = await chain(nursery, memory_network, origin="http://front.test")
+    assert (await proxy.get(b"/round")).startswith(b"HTTP/1.1 508 Loop Detected\r\n")
+    assert proxy.agent.stats().opened == 10
+    assert caplog.messages == ["GET /round is not passed on: it goes in circles (508)"]
+    await proxy.all_quiet()
+
+
+@pytest.mark.parametrize("via", ["trio_nodehttp", "other", None])
+async def test_a_long_way_by_other_proxies_is_no_circle(
+    nursery: trio.Nursery, memory_network: MemoryNetwork, via: str | None
+) -> None:
+    proxy = await chain(nursery, memory_network, via=via)
+    proxy.origin(OK)
+    fields = [b"Via: 1.1 trio_nodehttp, 1.0 b.test (x), HTTP/1.1 c.test:80", b"Via: 1.1"] * 9
+    assert (await proxy.get(b"/", *fields)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_trailers_are_asked_for_if_the_client_reads_them(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:

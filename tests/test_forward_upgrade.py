@@ -53,6 +53,16 @@ async def echo(stream: Any) -> None:
 # --- upgrades ----------------------------------------------------------------------------------
 
 
+async def test_an_upgrade_that_goes_in_circles(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    proxy = await front(nursery, memory_network)
+    passed = b"Via: 1.1 trio_nodehttp\r\n" * 10
+    answer = await proxy.ask(UPGRADE.replace(b"X-Hop: 1\r\n", passed))
+    assert answer.startswith(b"HTTP/1.1 508 Loop Detected\r\n")
+    assert proxy.agent.stats().opened == 0
+
+
 async def test_an_upgrade_joins_both_streams(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:

@@ -39,12 +39,14 @@ from ._sansio.hops import (
     count_hop,
     end_to_end,
     fold,
+    goes_in_circles,
     request_framing,
     split_authority,
     split_target,
     wants_trailers,
 )
 from ._server.answers import close_politely, find_fault
+from ._server.options import logger
 from ._server.response import ServerResponse
 from ._timeouts import check_seconds
 from ._transport import Socket
@@ -93,7 +95,8 @@ async def forward(
     origin is given up. When the origin fails before its response began, the client
     gets 502, or 504 if it was too slow, or 503 if the agent had no socket in time;
     afterwards the connection to the client is cut, so that nobody takes a part for
-    the whole. Each failure is logged as a warning.
+    the whole. Each failure is logged as a warning. A request that has come through ten
+    proxies of the name in ``via`` goes in circles, and gets 508.
 
     Args:
         request: The request; unread.
@@ -131,7 +134,8 @@ async def forward(
     limit = check_seconds("timeout", timeout) or math.inf
     _checks.check_flag("raise_unreached", raise_unreached)
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
-    if await _is_last_hop(request, response):
+    if status := _last_hop_status(request, via):
+        await answer(response, status)
         return
     passage = Passage(request, response, way.request(request), via, limit)
     # No checkpoint comes before the agent counts this request: balancers go by that.
@@ -201,8 +205,9 @@ async def forward_upgrade(
     limit = check_seconds("timeout", timeout) or math.inf
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
     response = _response_on(stream, request)
-    if request._head.body:
-        await answer(response, 400)
+    status = 400 if request._head.body else _loop_status(request, via)
+    if status:
+        await answer(response, status)
     else:
         passage = Passage(request, response, way.request(request, upgrade=True), via, limit)
         try:
@@ -373,12 +378,20 @@ def _override(fields: Pairs, overrides: Overrides) -> list[tuple[str, Any]]:
     return kept + [pair for pair in overrides.items() if pair[1] is not None]
 
 
-async def _is_last_hop(request: IncomingMessage, response: ServerResponse) -> bool:
-    """Answer a request that may not go further (RFC 9110 section 7.6.2)."""
+def _last_hop_status(request: IncomingMessage, via: str | None) -> int:
+    """Tell how to answer a request that may go no further, or 0."""
     left, _ = count_hop(request.method, request._head.pairs)
-    if left == 0:
-        await answer(response, 200 if request.method == "OPTIONS" else 501)
-    return left == 0
+    if left == 0:  # RFC 9110 section 7.6.2
+        return 200 if request.method == "OPTIONS" else 501
+    return _loop_status(request, via)
+
+
+def _loop_status(request: IncomingMessage, via: str | None) -> int:
+    """Tell how to answer a request that comes round and round, or 0."""
+    if not goes_in_circles(request._head.pairs, via):
+        return 0
+    logger.warning("%s %s is not passed on: it goes in circles (508)", request.method, request.url)
+    return 508
 
 
 def _response_on(stream: UpgradedStream, request: IncomingMessage) -> ServerResponse:

@@ -19,6 +19,8 @@ _ONE_HOP: Final = frozenset(
         "proxy-authenticate proxy-authorization proxy-authentication-info content-length"
     ).split()
 )
+# So many intermediaries of one name may stand in a row before it is taken for a loop.
+_MOST_OF_ONE_NAME: Final = 10
 _is_token = re.compile(TOKEN).fullmatch
 
 
@@ -175,6 +177,12 @@ def add_via(pairs: Pairs, version: str, pseudonym: str | None) -> Pairs:
         pseudonym: How this intermediary calls itself; None adds nothing.
     """
     return pairs if pseudonym is None else [*pairs, ("Via", f"{version} {pseudonym}")]
+
+
+def goes_in_circles(pairs: Pairs, pseudonym: str | None) -> bool:
+    """Say whether Via names an intermediary so often that it must be a loop."""
+    received_by = [member.split()[1:2] for member in values_of(pairs, "via")]
+    return received_by.count([pseudonym or ""]) >= _MOST_OF_ONE_NAME
 
 
 _FORWARDED: Final = frozenset(
