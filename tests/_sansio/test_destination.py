@@ -89,6 +89,16 @@ def test_bad_urls(url: str, error: type[errors.HTTPError]) -> None:
         assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:secret@a:b/", "http://u:secret@h@[/?@", "ftp://u:secret@a/", "//u:secret@a/"],
+)
+def test_no_error_tells_a_password(url: str) -> None:
+    with pytest.raises(errors.HTTPError) as caught:
+        parse_url(url)
+    assert "secret" not in str(caught.value)
+
+
 def test_urls_are_taken_apart_once() -> None:
     assert parse_url("http://once.test/") is parse_url("http://once.test/")
 

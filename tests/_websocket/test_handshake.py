@@ -97,6 +97,13 @@ def test_a_bad_url_is_refused(url: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("rest", ["a/#f", "a:b/", "a b/", "["])
+def test_no_error_tells_a_password(rest: str) -> None:
+    with pytest.raises(InvalidURLError) as caught:
+        parse_url(f"ws://u:secret@{rest}")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_url_is_a_string() -> None:
     with pytest.raises(InvalidArgTypeError):
         parse_url(b"ws://a")  # type: ignore[arg-type]  # what is tested

@@ -83,6 +83,7 @@ def test_what_is_known_before_connecting() -> None:
     assert (ws.ready_state, ws.buffered_amount) == (0, 0)
     assert (ws.close_code, ws.close_reason) == (None, None)
     assert repr(ws) == "<WebSocket ws://example.com/ CONNECTING>"
+    assert repr(make(url="ws://u:secret@a/@")) == "<WebSocket ws://***@a/@ CONNECTING>"
     constants = (ws.CONNECTING, ws.OPEN, WebSocket.CLOSING, WebSocket.CLOSED)
     assert constants == (0, 1, 2, 3)
 

@@ -23,6 +23,7 @@ _bad_in_path = re.compile(r"[^\x21-\xff]").search
 _KEPT: Final = "".join(map(chr, range(0x21, 0x7F)))  # in a URL's path and query
 _bad_in_url = re.compile(r"[\x00-\x20]").search
 _bad_in_bare_host = re.compile(r"[^\x21-\x7e\x80-\xff]|[#/?@\\]").search
+_hide_user = re.compile(r"//[^/?#]*@").sub
 # What may not come out of a host, decoded; WHATWG's URL calls them forbidden.
 _bad_in_host = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]").search
 
@@ -44,6 +45,11 @@ class Destination:
     port: int | None
     path: str
     auth: str | None
+
+
+def shown(url: str) -> str:
+    """Write a URL for a log or an error, which a password has no place in."""
+    return _hide_user("//***@", url)
 
 
 def check_host(name: str, host: str) -> None:
@@ -87,7 +93,7 @@ def parse_url(url: str) -> Destination:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise InvalidURLError(f"url: Invalid URL {url!r}: {error}") from error
+        raise InvalidURLError(f"url: Invalid URL {shown(url)!r}: {error}") from error
     return split_destination(parts)
 
 
@@ -95,7 +101,7 @@ def split_destination(parts: SplitResult) -> Destination:
     """Read a URL that ``urllib.parse.urlsplit`` took apart; errors as ``parse_url``."""
     if parts.scheme not in ("http", "https"):
         if not parts.scheme:
-            raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: it has no scheme")
+            raise InvalidURLError(f"url: Invalid URL {shown(parts.geturl())!r}: it has no scheme")
         raise InvalidProtocolError(
             f'url: Protocol "{parts.scheme}:" not supported. Expected "http:" or "https:"'
         )
@@ -103,7 +109,7 @@ def split_destination(parts: SplitResult) -> Destination:
         port = parts.port
         host = _read_host(parts)
     except ValueError as error:
-        raise InvalidURLError(f"url: Invalid URL {parts.geturl()!r}: {error}") from error
+        raise InvalidURLError(f"url: Invalid URL {shown(parts.geturl())!r}: {error}") from error
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii():
         path = _encode(path)

@@ -22,7 +22,7 @@ from .._errors import (
     UnescapedCharactersError,
     WebSocketHandshakeError,
 )
-from .._sansio.destination import DEFAULT_PORTS, host_header
+from .._sansio.destination import DEFAULT_PORTS, host_header, shown
 from .._sansio.destination import parse_url as parse_destination
 from .._sansio.headers import (
     HeadersLike,
@@ -137,14 +137,14 @@ def parse_url(url: str) -> Address:
     if not isinstance(url, str):
         raise InvalidArgTypeError(f"url must be a string, not {type(url).__name__}")
     if "#" in url:
-        raise InvalidURLError(f"a WebSocket URL has no fragment: {url!r}")
+        raise InvalidURLError(f"a WebSocket URL has no fragment: {shown(url)!r}")
     try:
         parts = urlsplit(url.strip(C0_OR_SPACE))
         path, query = quote(parts.path or "/", KEPT), quote(parts.query, KEPT)
     except ValueError as exc:
-        raise InvalidURLError(f"Invalid URL: {url!r}") from exc
+        raise InvalidURLError(f"Invalid URL: {shown(url)!r}") from exc
     if parts.scheme not in SCHEMES:
-        raise InvalidURLError(f"not a ws, wss, http or https URL: {url!r}")
+        raise InvalidURLError(f"not a ws, wss, http or https URL: {shown(url)!r}")
     return _address(parts._replace(path=path, query=query))
 
 
@@ -155,7 +155,7 @@ def _address(parts: SplitResult) -> Address:
     try:
         found = parse_destination(http_url)
     except UnescapedCharactersError as exc:
-        raise InvalidURLError(f"Invalid URL: {http_url!r}") from exc
+        raise InvalidURLError(f"Invalid URL: {shown(http_url)!r}") from exc
     usual = DEFAULT_PORTS[f"{scheme}:"]
     host = host_header(found.host, usual if found.port is None else found.port, usual)
     return Address(parts._replace(scheme=scheme).geturl(), http_url, f"{scheme}://{host}")

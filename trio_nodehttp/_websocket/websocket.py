@@ -19,6 +19,7 @@ import trio
 from .._checks import check_flag
 from .._errors import InvalidArgValueError, SocketTimeoutError
 from .._observers import Observable
+from .._sansio.destination import shown
 from .._sansio.headers import HeadersLike
 from .._timeouts import check_seconds
 from .deflate import Deflate
@@ -236,7 +237,7 @@ class WebSocket(Observable):
     def __repr__(self) -> str:
         state = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")[self.ready_state]
         code = "" if self._ending is None else f" {self._ending.code}"
-        return f"<{type(self).__name__} {self._url} {state}{code}>"
+        return f"<{type(self).__name__} {shown(self._url)} {state}{code}>"
 
     # --- the scope ----------------------------------------------------------------
 
