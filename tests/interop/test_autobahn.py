@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.interop import autobahn
+from tests.interop.conftest import Tell
 
 #: One case of each kind of compressed message, and of each way to agree on it.
 COMPRESSED = ["12.1.1", "12.2.1", "12.3.1", *[f"13.{i}.1" for i in range(1, 8)]]
@@ -23,24 +24,24 @@ SIDES = [
 
 
 @pytest.mark.parametrize("run", SIDES)
-async def test_the_core_cases(run: Run) -> None:
+async def test_the_core_cases(run: Run, tell: Tell) -> None:
     score = await run(autobahn.CORE, 120)
-    print(score)
+    tell(score)
     assert score.cases == 247
     assert score.failed == []
     assert score.closes["OK"] + score.closes["INFORMATIONAL"] == 247
 
 
 @pytest.mark.parametrize("run", SIDES)
-async def test_large_and_many_messages(run: Run) -> None:
+async def test_large_and_many_messages(run: Run, tell: Tell) -> None:
     score = await run(["9.*"], 180)
-    print(score)
+    tell(score)
     assert score.behaviors == {"OK": 54}
     assert score.closes == {"OK": 54}
 
 
 @pytest.mark.parametrize("run", SIDES)
-async def test_compressed_messages(run: Run) -> None:
+async def test_compressed_messages(run: Run, tell: Tell) -> None:
     score = await run(COMPRESSED, 180)
-    print(score)
+    tell(score)
     assert score.behaviors == {"OK": len(COMPRESSED)}

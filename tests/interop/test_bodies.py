@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.interop import handlers, peers
+from tests.interop.conftest import Tell
 
 CHUNKS = 1600
 SIZE = CHUNKS * len(handlers.BIG_CHUNK)
@@ -47,7 +48,7 @@ async def download(address: tuple[str, int], count: int) -> int:
     return received
 
 
-async def test_our_server_moves_100_mb_each_way(server: peers.Peer) -> None:
+async def test_our_server_moves_100_mb_each_way(server: peers.Peer, tell: Tell) -> None:
     await upload(server.address, 16)
     await download(server.address, 16)
     before = peers.memory_peak(server.pid)
@@ -55,7 +56,7 @@ async def test_our_server_moves_100_mb_each_way(server: peers.Peer) -> None:
     # Head, chunk lines and the last chunk come on top.
     assert SIZE < await download(server.address, CHUNKS) < SIZE + CHUNKS * 10 + 1000
     growth = peers.memory_peak(server.pid) - before
-    print(f"peak memory of our server grew by {growth:,} bytes")
+    tell(f"peak memory of our server grew by {growth:,} bytes")
     assert growth < GROWTH_LIMIT
 
 
@@ -70,10 +71,10 @@ async def test_our_server_waits_for_a_slow_reader(server: peers.Peer) -> None:
     assert peers.memory_peak(server.pid) - before < GROWTH_LIMIT
 
 
-def test_our_client_moves_100_mb_each_way() -> None:
+def test_our_client_moves_100_mb_each_way(tell: Tell) -> None:
     with peers.run_peer(peers.node("server.js")) as peer:
         command = peers.ours("our_client", {"url": peer.url, "chunks": CHUNKS})
         told = json.loads(peers.run_program(command, seconds=SECONDS))
-    print(f"peak memory of our client grew by {told['growth']:,} bytes")
+    tell(f"peak memory of our client grew by {told['growth']:,} bytes")
     assert (told["sent"], told["received"]) == (SIZE, SIZE)
     assert told["growth"] < GROWTH_LIMIT

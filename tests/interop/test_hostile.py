@@ -14,6 +14,7 @@ import trio
 
 from tests._server.kit import TIMED_OUT, Client, ask, drip, dripping_head, silent, stalled_head
 from tests.interop import peers
+from tests.interop.conftest import Tell
 
 HOSTILE = 1000
 HONEST = 50
@@ -112,7 +113,7 @@ async def besiege(address: tuple[str, int]) -> tuple[list[End], list[float]]:
     return ends, waits
 
 
-def test_hostile_connections_end_and_honest_ones_go_on() -> None:
+def test_hostile_connections_end_and_honest_ones_go_on(tell: Tell) -> None:
     with peers.run_peer(peers.ours("our_server", {"options": LIMITS})) as peer:
         ends, waits = trio.run(besiege, peer.address)
     assert len(ends) == HOSTILE
@@ -120,14 +121,14 @@ def test_hostile_connections_end_and_honest_ones_go_on() -> None:
     for kind, second in KINDS.items():
         mine = [end for end in ends if end.kind == kind.__name__]
         times = [end.seconds for end in mine]
-        print(f"{kind.__name__}: {len(mine)} ended after {min(times):.2f} to {max(times):.2f} s")
+        tell(f"{kind.__name__}: {len(mine)} ended after {min(times):.2f} to {max(times):.2f} s")
         assert min(times) >= second - 0.1
         assert max(times) <= second + 2 * SLACK
         if kind is not never_reading:
             assert {end.reply for end in mine} == {TIMED_OUT}
     waits.sort()
-    print(f"{len(waits)} honest requests, median {waits[len(waits) // 2] * 1000:.1f} ms,")
-    print(f"longest {waits[-1] * 1000:.0f} ms")
+    median, longest = waits[len(waits) // 2] * 1000, waits[-1] * 1000
+    tell(f"{len(waits)} honest requests, median {median:.1f} ms, longest {longest:.0f} ms")
 
 
 async def stay_idle(peer: peers.Peer) -> tuple[int, int]:
@@ -145,12 +146,12 @@ async def stay_idle(peer: peers.Peer) -> tuple[int, int]:
         return before, resident(peer.pid)
 
 
-def test_memory_per_idle_connection() -> None:
+def test_memory_per_idle_connection(tell: Tell) -> None:
     options = {"keep_alive_timeout": 60}
     with peers.run_peer(peers.ours("our_server", {"options": options})) as peer:
         begun = time.monotonic()
         before, after = trio.run(stay_idle, peer)
         took = time.monotonic() - begun
     each = (after - before) / HOSTILE
-    print(f"{each / 1024:.1f} KiB for each of {HOSTILE} idle connections ({took:.1f} s)")
+    tell(f"{each / 1024:.1f} KiB for each of {HOSTILE} idle connections ({took:.1f} s)")
     assert each < IDLE_LIMIT

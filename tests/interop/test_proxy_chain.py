@@ -18,6 +18,7 @@ import trustme
 
 import trio_nodehttp as http
 from tests.interop import peers
+from tests.interop.conftest import Tell
 from tests.interop.proxy_hop import MIGHTY, content, count_sockets
 
 SECONDS = 110.0
@@ -177,9 +178,7 @@ async def settled(ask: Callable[[], Awaitable[dict[str, int]]]) -> dict[str, int
     return await ask()
 
 
-async def test_ten_thousand_mixed_requests(
-    chain: Chain, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_ten_thousand_mixed_requests(chain: Chain, tell: Tell) -> None:
     kinds = [kind for kind, count in SHARES.items() for _ in range(count)]
     random.Random(7).shuffle(kinds)  # noqa: S311  # repeatable
     assert len(kinds) == 10_000
@@ -203,11 +202,9 @@ async def test_ten_thousand_mixed_requests(
             told[name] = await settled(partial(chain.admin, name)) | {
                 key: told[name][key] for key in ("opened", "reused")
             }
-    with capsys.disabled():
-        print(f"\n10,000 requests through two proxies in {seconds:.1f} s; the client {agent!r}")
-        for name in HOPS:
-            print(f"  {name}: {json.dumps(told[name])}")
+    tell(f"10,000 requests through two proxies in {seconds:.1f} s; the client {agent!r}")
     for name in HOPS:
+        tell(f"{name}: {json.dumps(told[name])}")
         for count in ("active", "connecting", "queued", "idle", "connections"):
             assert told[name][count] == 0, (name, count)
         assert told[name]["sockets"] == before[name], name

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from tests.interop import peers
+from tests.interop.conftest import Tell
 
 CLIENTS = 300
 TEST_SECONDS = 25
@@ -58,10 +59,10 @@ def attack(url: str, folder: Path, *how: str) -> Outcome:
     ],
 )
 def test_slow_clients_are_closed(
-    server: peers.Peer, tmp_path: Path, path: str, how: list[str]
+    server: peers.Peer, tmp_path: Path, path: str, how: list[str], tell: Tell
 ) -> None:
     outcome = attack(server.url + path, tmp_path, *how)
-    print(f"{outcome} of {CLIENTS}")
+    tell(f"{outcome} of {CLIENTS}")
     assert outcome.available
     assert outcome.closed >= CLIENTS - 1
     assert outcome.seconds <= 15

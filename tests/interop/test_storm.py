@@ -7,6 +7,7 @@ import random
 import trio
 
 import trio_nodehttp as http
+from tests.interop.conftest import Tell
 from trio_nodehttp.pytest_plugin import HTTPServerFactory
 
 SECONDS = 5
@@ -17,7 +18,7 @@ async def briefly(request: http.IncomingMessage, response: http.ServerResponse) 
     await response.end("done")
 
 
-async def test_twenty_tasks_over_ten_sockets(http_server: HTTPServerFactory) -> None:
+async def test_twenty_tasks_over_ten_sockets(http_server: HTTPServerFactory, tell: Tell) -> None:
     chance = random.Random(642)  # noqa: S311  # nothing secret
     server = await http_server(briefly)
     answered = cancelled = 0
@@ -49,6 +50,6 @@ async def test_twenty_tasks_over_ten_sockets(http_server: HTTPServerFactory) -> 
         with trio.fail_after(1):
             async with http.get(server.url, agent=agent) as response:
                 assert await response.text() == "done"
-    print(f"{answered} answered, {cancelled} cancelled")
+    tell(f"{answered} answered, {cancelled} cancelled")
     assert answered > 0
     assert cancelled > 0

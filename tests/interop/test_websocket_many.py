@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.interop import peers
+from tests.interop.conftest import Tell
 
 CONNECTIONS = 1000
 ROUNDS = 5
@@ -15,10 +16,10 @@ MOST = {False: 100, True: 300}
 
 
 @pytest.mark.parametrize("compression", [False, True])
-def test_a_thousand_at_once(compression: bool) -> None:
+def test_a_thousand_at_once(compression: bool, tell: Tell) -> None:
     crowd = {"connections": CONNECTIONS, "rounds": ROUNDS, "compression": compression}
     told = json.loads(peers.run_program(peers.ours("websocket_many", crowd)))
     assert told["echoes"] == CONNECTIONS * ROUNDS
-    print(f"compression={compression}: {told['open']:.0f} KiB per open connection,")
-    print(f"{told['used']:.0f} KiB once used, both ends counted")
+    opened, used = round(told["open"]), round(told["used"])
+    tell(f"{opened} KiB per open connection, {used} KiB once used, both ends counted")
     assert told["used"] < MOST[compression]
