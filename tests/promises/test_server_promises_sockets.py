@@ -137,14 +137,15 @@ async def test_promise_19_no_empty_reply_across_rolling_drains() -> None:
         async with trio.open_nursery() as clients:
             for task in (rolling.ask_once, rolling.ask_again) * 3:
                 clients.start_soon(task)
-            for _ in range(10):
-                enough = rolling.replies + 50
+            for _ in range(20):
+                enough = rolling.replies + 500
                 while rolling.replies < enough:
                     await trio.lowlevel.checkpoint()
                 old = rolling.server
                 await rolling.next()
                 assert (await old.drain(5)).cancelled == 0
             rolling.over = True
+        assert rolling.replies >= 10_000
         await rolling.server.drain(5)
         rolling.close()
 
