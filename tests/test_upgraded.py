@@ -8,10 +8,11 @@ import pytest
 import trio
 import trio.testing
 
+from tests.test_transport import Bare
 from tests.wires import contexts
 from trio_nodehttp import SocketHangUpError, StreamDestroyedError
 from trio_nodehttp._errors import InvalidArgValueError
-from trio_nodehttp._memory import memory_pipe
+from trio_nodehttp._memory import DEFAULT_BUFFER_SIZE, memory_pipe
 from trio_nodehttp._transport import Socket
 from trio_nodehttp._upgraded import Upgraded, UpgradedStream
 
@@ -39,9 +40,28 @@ async def tls_pair() -> tuple[UpgradedStream, Any]:
     return UpgradedStream(Socket(inner), b""), outer
 
 
-@pytest.mark.parametrize("pair", [memory_pair, socket_pair])
-async def test_it_is_a_stream_as_trio_has_it(pair: Any) -> None:
-    await trio.testing.check_half_closeable_stream(pair, None)
+async def clogged_memory_pair() -> tuple[UpgradedStream, UpgradedStream]:
+    ends = await memory_pair()
+    for end in ends:
+        await end.send_all(bytes(DEFAULT_BUFFER_SIZE))
+    return ends
+
+
+async def clogged_socket_pair() -> tuple[UpgradedStream, UpgradedStream]:
+    ends = await socket_pair()
+    for end in ends:
+        while end.socket.send_now(bytes(65536)):
+            pass
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("pair", "clogged"),
+    [(memory_pair, clogged_memory_pair), (socket_pair, clogged_socket_pair)],
+)
+async def test_it_is_a_stream_as_trio_has_it(pair: Any, clogged: Any) -> None:
+    with trio.fail_after(5):
+        await trio.testing.check_half_closeable_stream(pair, clogged)
 
 
 async def test_early_bytes_come_first_and_once() -> None:
@@ -73,6 +93,48 @@ async def test_a_cancelled_receive_loses_no_early_bytes() -> None:
         await stream.receive_some()
     assert scope.cancelled_caught
     assert await stream.receive_some() == b"early"
+
+
+async def test_early_bytes_for_two_tasks_are_no_end(nursery: Any) -> None:
+    ours, theirs = memory_pipe()
+    stream = UpgradedStream(Socket(ours), b"early")
+    got: list[bytes] = []
+
+    async def receive() -> None:
+        got.append(await stream.receive_some())
+
+    nursery.start_soon(receive)
+    nursery.start_soon(receive)
+    await trio.testing.wait_all_tasks_blocked()
+    assert got == [b"early"]
+    await theirs.send_all(b"late")
+    await trio.testing.wait_all_tasks_blocked()
+    assert got == [b"early", b"late"]
+
+
+async def test_closing_ends_who_ends_it(nursery: Any) -> None:
+    class SlowEnd(Bare, trio.abc.HalfCloseableStream):
+        async def send_eof(self) -> None:
+            await self.closed.wait()
+            raise trio.ClosedResourceError
+
+    stream = UpgradedStream(Socket(SlowEnd()), b"")
+
+    async def end() -> None:
+        with pytest.raises(StreamDestroyedError):
+            await stream.send_eof()
+
+    nursery.start_soon(end)
+    await trio.testing.wait_all_tasks_blocked()
+    await stream.aclose()
+
+
+async def test_end_of_a_broken_connection_cannot_be_told() -> None:
+    ours, theirs = memory_pipe()
+    stream = UpgradedStream(Socket(ours), b"")
+    theirs.reset()
+    with pytest.raises(SocketHangUpError):
+        await stream.send_eof()
 
 
 @pytest.mark.parametrize("pair", [memory_pair, socket_pair])

@@ -376,9 +376,12 @@ class Socket(SocketFacts):
 
         Raises:
             SocketHangUpError: The connection broke.
+            trio.BusyResourceError: Another task is sending.
 
         A cancelled call may or may not have ended it.
         """
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this connection")
         if isinstance(self.stream, trio.abc.HalfCloseableStream):
             try:
                 await self.stream.send_eof()

@@ -84,9 +84,10 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
                 self.head = self._early = await self._before()
                 self._before = None
             if self._early:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint_if_cancelled()
                 size = len(self._early) if max_bytes is None else max_bytes
                 data, self._early = self._early[:size], self._early[size:]
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
             return await self.socket.receive(max_bytes)
         except HTTPError as error:
@@ -157,7 +158,11 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         A cancelled call may or may not have ended it.
         """
         self._check_open()
-        await self.socket.send_eof()
+        try:
+            await self.socket.send_eof()
+        except HTTPError as error:
+            self._check_open(error)
+            raise
         self._ended = True
         await trio.lowlevel.checkpoint()
 

@@ -96,8 +96,8 @@ async def close_politely(connection: Connection, error: HTTPError | None = None)
             budget = MAX_DRAIN
             while budget > 0 and (data := await socket.receive()):
                 budget -= len(data)
-        except SocketHangUpError:
-            pass
+        except (SocketHangUpError, trio.BusyResourceError):
+            pass  # a task that a handler left behind may be using it
     await socket.aclose(error)
 
 
