@@ -137,6 +137,8 @@ def test_persistence(
         (b"Connection: keep-alive, Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", 1, "a, b"),
         (b"Connection: upgrade\r\n", 1, None),
         (b"Upgrade: websocket\r\n", 1, None),
+        (b"Connection: upgrade\r\nUpgrade:\r\nUpgrade: \r\n", 1, None),
+        (b"Connection: upgrade\r\nUpgrade:\r\nUpgrade: a\r\n", 1, "a"),
         # RFC 9110 section 7.8: MUST be ignored.
         (b"Connection: upgrade\r\nUpgrade: websocket\r\n", 0, None),
     ],

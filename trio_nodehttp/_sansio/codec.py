@@ -358,7 +358,7 @@ def _read_connection(head: Head, special: dict[bytes, list[bytes]]) -> None:
     head.keep_alive = not head.close and (head.minor == 1 or b"keep-alive" in tokens)
     # RFC 9110 section 7.8: HTTP/1.0 knows no upgrades.
     if b"upgrade" in tokens and b"upgrade" in special and head.minor == 1:
-        head.upgrade = b", ".join(special[b"upgrade"]).decode("latin-1")
+        head.upgrade = b", ".join(filter(None, special[b"upgrade"])).decode("latin-1") or None
 
 
 def _read_framing(special: dict[bytes, list[bytes]], head: Head, data: bytes) -> int | None:
