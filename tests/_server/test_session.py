@@ -210,13 +210,22 @@ async def test_more_requests_than_allowed_where_the_handler_insists(autojump_clo
 
 
 @pytest.mark.parametrize(
-    "behind", [b"junk\r\n\r\n", b"GET / HT", ask("/", "Connection: upgrade", "Upgrade: x")]
+    "behind",
+    [
+        b"junk\r\n\r\n",
+        b"GET / HT",
+        ask("/", "Connection: upgrade", "Upgrade: x"),
+        ask("x:1", method="CONNECT"),
+    ],
 )
 async def test_what_is_no_request_behind_the_last_is_ignored(
     behind: bytes, autojump_clock: Any
 ) -> None:
+    async def take_over(_: Request, stream: Any) -> None:
+        await stream.send_all(b"taken over")
+
     async with serving(hello, max_requests_per_socket=1) as served:
-        served.server.on("upgrade", hello)
+        served.server.on("upgrade", take_over).on("connect", take_over)
         client = await served.connect()
         await client.send(ask(), behind)
         assert (await client.answer()).body == b"hello"

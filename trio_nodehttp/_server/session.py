@@ -173,6 +173,7 @@ class Session(SessionState):
                 return False
             if head.method == "CONNECT":
                 self.outcome = "refused"
+                self._codec.take_rest()  # it was for the tunnel
                 return False
         response = self._make_response(request)
         handler = self._choose_handler(head, request)
@@ -264,6 +265,8 @@ class Session(SessionState):
                 continue
             if head is None or head.upgrade is not None:
                 return
+            if head.method == "CONNECT":
+                return  # a tunnel begins where a 503 would be
             await self._exchange(head)
 
     # --- reading a body ----------------------------------------------------------------
