@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 
 import trio_nodehttp as http
-from tests._server.kit import ask, hello, serving
+from tests._server.kit import ask, dialled, hello, listening, serving
+from tests.wires import contexts
 
 UPGRADE = ("Connection: upgrade", "Upgrade: chat")
 
@@ -33,3 +35,70 @@ async def test_a_refused_tunnel_is_not_read(autojump_clock: Any) -> None:
         client = await served.connect()
         await client.send(ask("x:1", method="CONNECT"), ask())
         assert await client.until_end() == b""
+
+
+@pytest.mark.parametrize(("secure", "early"), [(False, 300_000), (True, 0), (True, 300_000)])
+async def test_the_last_bytes_of_a_handler_arrive(nursery: Any, secure: bool, early: int) -> None:
+    """Closing with bytes unread resets, and over TLS an end must be told."""
+    server_context, client_context = contexts()
+    answer = b"HTTP/1.1 403 Forbidden\r\n\r\n" + bytes(200_000)
+
+    async def refuse(_: http.IncomingMessage, stream: Any) -> None:
+        await stream.send_all(answer)
+
+    server = http.create_server(hello).on("upgrade", refuse)
+    where = {"ssl_context": server_context} if secure else {}
+    async with listening(server, **where), dialled(server) as client:
+        if secure:
+            client.stream = trio.SSLStream(
+                client.stream, client_context, server_hostname="127.0.0.1"
+            )
+        nursery.start_soon(client.send, ask("/", *UPGRADE), bytes(early))
+        with trio.fail_after(5):
+            assert await client.take(len(answer)) == answer
+            if not (secure and early):  # the end comes after a second there
+                assert await client.stream.receive_some() == b""
+        await client.stream.aclose()
+
+
+async def test_a_silent_peer_does_not_keep_what_was_left(autojump_clock: Any) -> None:
+    async def leave(_: http.IncomingMessage, stream: Any) -> None:
+        await stream.send_all(b"bye")
+
+    async with serving(hello) as served:
+        served.server.on("upgrade", leave)
+        client = await served.connect()
+        await client.send(ask("/", *UPGRADE), b"early")
+        assert await client.take(3) == b"bye"
+        await trio.sleep(1.1)
+        assert served.server.connections == 0
+
+
+@pytest.mark.parametrize("verb", ["send_all", "receive_some"])
+async def test_a_stream_that_outlives_its_handler_is_closed(
+    nursery: Any, autojump_clock: Any, verb: str
+) -> None:
+    told: list[object] = []
+
+    async def go_on(stream: Any) -> None:
+        try:
+            await getattr(stream, verb)(*([bytes(1_000_000)] if verb == "send_all" else []))
+        except trio.ClosedResourceError as error:
+            told.append(type(error))
+        with pytest.raises(http.StreamDestroyedError):
+            await stream.send_all(b"more")
+
+    async def leave_behind(_: http.IncomingMessage, stream: Any) -> None:
+        nursery.start_soon(go_on, stream)
+        await trio.sleep(1)
+
+    async with serving(hello) as served:
+        served.server.on("upgrade", leave_behind)
+        client = await served.connect()
+        await client.send(ask("/", *UPGRADE))
+        if verb == "send_all":
+            await trio.sleep(0.5)
+            await client.send(b"unread")
+        await trio.sleep(2)
+        assert told == [http.StreamDestroyedError]
+        assert served.server.connections == 0

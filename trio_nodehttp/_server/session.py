@@ -454,7 +454,10 @@ class Session(SessionState):
     # --- handing the socket over -----------------------------------------------------------
 
     async def _switch(self, handler: Handler, request: IncomingMessage) -> None:
-        """Give the socket to an upgrade or connect handler; its scope ends with it."""
+        """Give the socket to an upgrade or connect handler, whose scope it belongs to.
+
+        A handler that returned leaves it open, for ``_serve`` to close politely.
+        """
         self.phase = DETACHED
         if self._codec.complete:
             stream = self.socket_stream()
@@ -468,9 +471,11 @@ class Session(SessionState):
         if self.socket.timeout != math.inf:
             self.socket.set_timeout(None)  # silence is the other protocol's to judge
             self.socket.watchers.clear()
+        returned = False
         try:
             await handler(request, stream)
             self.outcome = "ok"
+            returned = True
         except Exception as error:
             fault = find_fault(error, self.connection, request, WebSocketError)
             if isinstance(fault, WebSocketError):
@@ -491,7 +496,10 @@ class Session(SessionState):
             self.outcome = self.outcome or "cancelled"
             if self._access is not None:
                 self._access.end(self)
-            self.socket.destroy()
+            if returned:
+                stream._closed = True  # for the tasks that the handler left behind
+            else:
+                stream.destroy()
 
     async def _pass_body(self) -> bytes:
         """Discard what is left of an upgrade's body; gives what came behind it."""
