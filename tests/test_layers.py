@@ -22,12 +22,13 @@ TABLE = """
     _sansio.codec_h11
 
     _timeouts               _observers              _encodings
-    _checks                 _pipe                   _memory
-    _facts                  _fields                 _faulty
+    _checks                 _memory                 _facts
+    _fields                 _faulty
     _transport
     _upgraded               _connection
     _received
     _incoming               _outgoing
+    _pipe
 
     _server.response        _client.timings
     _server.answers         _client.information     _client.proxy

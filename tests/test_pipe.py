@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 import trio_nodehttp as http
-from tests.wires import read_all, wire
+from tests.wires import contexts, read_all, wire
 from trio_nodehttp import pipe, tunnel
-from trio_nodehttp._memory import MemoryStream, memory_pipe
+from trio_nodehttp._memory import DEFAULT_BUFFER_SIZE, MemoryStream, memory_pipe
 from trio_nodehttp._transport import Socket
 from trio_nodehttp._upgraded import UpgradedStream
 from trio_nodehttp.testing import Expect, FaultyServer, Send, Stall
@@ -19,6 +19,38 @@ from trio_nodehttp.testing import Expect, FaultyServer, Send, Stall
 
 class MistakeError(Exception):
     """A stream's own."""
+
+
+class Wrong(trio.abc.HalfCloseableStream):
+    """A stream of which one method raises, having done its work if that is closing."""
+
+    half_closeable = True
+
+    def __init__(self, inner: MemoryStream, verb: str, error: Exception) -> None:
+        self.inner = inner
+        self.verb = verb
+        self.error = error
+
+    async def _do(self, name: str, *args: object) -> Any:
+        if name == self.verb:
+            raise self.error
+        return await getattr(self.inner, name)(*args)
+
+    async def send_all(self, data: Any) -> None:
+        await self._do("send_all", data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> Any:
+        return await self._do("receive_some", max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._do("send_eof")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self.inner.close_now()
+        await self._do("aclose")
 
 
 class OneWay(trio.abc.SendStream):
@@ -95,6 +127,34 @@ async def test_pipe_whose_source_breaks() -> None:
         await pipe(source, destination)
     assert destination.ended == "cut"
     assert source.closed
+
+
+async def test_pipe_whose_source_also_fails_to_close() -> None:
+    mistake = MistakeError("mine")
+
+    class Failing(Wrong):
+        async def receive_some(self, max_bytes: int | None = None) -> Any:
+            await trio.lowlevel.checkpoint()
+            raise mistake
+
+    _, inner = memory_pipe()
+    destination = OneWay()
+    with pytest.raises(MistakeError) as caught:
+        await pipe(Failing(inner, "aclose", ValueError("no news")), destination)
+    assert caught.value is mistake
+    assert destination.ended == "cut"
+
+
+async def test_pipe_into_a_stream_that_happens_to_have_a_response(nursery: Any) -> None:
+    class Answered(OneWay):
+        response = "of its own"
+
+    ours, source = memory_pipe(max_receive=2)
+    await ours.send_all(b"some bytes")
+    await ours.send_eof()
+    destination = Answered()
+    assert await pipe(source, destination) == 10
+    assert bytes(destination.data) == b"some bytes"
 
 
 async def test_pipe_cancelled(autojump_clock: Any) -> None:
@@ -212,44 +272,101 @@ async def test_tunnel_whose_side_breaks(ends: Ends, side: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["a", "b"])
-@pytest.mark.parametrize("verb", ["send_all", "receive_some", "send_eof"])
+@pytest.mark.parametrize("verb", ["send_all", "receive_some", "send_eof", "aclose"])
 async def test_error_of_a_side_arrives_unchanged(autojump_clock: Any, way: str, verb: str) -> None:
     mistake = MistakeError("mine")
-
-    class Wrong(trio.abc.HalfCloseableStream):
-        def __init__(self, inner: MemoryStream) -> None:
-            self.inner = inner
-
-        async def _do(self, name: str, *args: object) -> Any:
-            if name == verb:
-                raise mistake
-            return await getattr(self.inner, name)(*args)
-
-        async def send_all(self, data: Any) -> None:
-            await self._do("send_all", data)
-
-        async def receive_some(self, max_bytes: int | None = None) -> Any:
-            return await self._do("receive_some", max_bytes)
-
-        async def send_eof(self) -> None:
-            await self._do("send_eof")
-
-        async def wait_send_all_might_not_block(self) -> None:
-            raise NotImplementedError
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
 
     left, a = memory_pipe()
     right, b = memory_pipe()
     for end in (left, right):
         await end.send_all(b"x")
         await end.send_eof()
-    sides: list[Any] = [Wrong(a), b] if way == "a" else [a, Wrong(b)]
+    wrong = Wrong(a if way == "a" else b, verb, mistake)
+    sides: list[Any] = [wrong, b] if way == "a" else [a, wrong]
     with pytest.raises(MistakeError) as caught:
         await tunnel(*sides)
     assert caught.value is mistake
     assert a.closed
+    assert b.closed
+
+
+async def test_tunnel_delivers_what_came_before_a_side_left(autojump_clock: Any) -> None:
+    """RFC 9110 section 9.3.6."""
+    left, a = memory_pipe()
+    right, b = memory_pipe(buffer_size=100)
+    await left.send_all(bytes(10_000))
+    await left.aclose()
+    got = bytearray()
+    counts: list[tuple[int, int]] = []
+
+    async def join() -> None:
+        counts.append(await tunnel(a, b))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(join)
+        await right.send_all(b"nobody reads this")
+        await trio.testing.wait_all_tasks_blocked()
+        while data := await right.receive_some():
+            got += data
+            await trio.sleep(0.01)
+    assert got == bytes(10_000)
+    assert counts == [(10_000, 0)]
+
+
+async def test_tunnel_does_not_wait_for_ever_to_deliver(autojump_clock: Any, ends: Ends) -> None:
+    await ends.left.send_all(bytes(DEFAULT_BUFFER_SIZE))
+    await ends.left.send_all(bytes(DEFAULT_BUFFER_SIZE))  # nobody takes that on the right
+    ends.left.close_now()
+    await ends.right.send_all(b"nobody reads this")
+    await trio.sleep(29)
+    assert ends.counts is None
+    await trio.sleep(2)
+    assert ends.counts == (DEFAULT_BUFFER_SIZE, 0)
+    assert ends.b.closed
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_tunnel_tells_its_end_over_tls(nursery: Any, ours: bool) -> None:
+    server_context, client_context = contexts()
+    left, a = memory_pipe()
+    outer, inner = memory_pipe()
+    secure: Any = trio.SSLStream(inner, server_context, server_side=True)
+    peer = trio.SSLStream(outer, client_context, server_hostname="127.0.0.1")
+    nursery.start_soon(tunnel, a, UpgradedStream(Socket(secure), b"") if ours else secure)
+    await left.send_all(b"all")
+    await left.send_eof()
+    assert await peer.receive_some() == b"all"
+    assert await peer.receive_some() == b"", "no truncation"
+
+
+@pytest.mark.parametrize("half_closeable", [True, False])
+async def test_tunnel_whose_side_left_before_it_was_closed(half_closeable: bool) -> None:
+    left, a = memory_pipe()
+    right, b = memory_pipe()
+    for end in (left, right):
+        await end.send_eof()
+    wrong = Wrong(b, "aclose", trio.BrokenResourceError())
+    wrong.half_closeable = half_closeable
+    assert await tunnel(a, wrong) == (0, 0)
+    assert a.closed
+
+
+async def test_tunnel_of_a_stream_with_a_nursery_of_its_own() -> None:
+    class Nursed(Wrong):
+        async def receive_some(self, max_bytes: int | None = None) -> Any:
+            async with trio.open_nursery() as inside:
+                inside.start_soon(trio.sleep_forever)
+                inside.start_soon(self.inner.receive_some)
+
+    left, a = memory_pipe()
+    _, b = memory_pipe()
+    left.reset()
+    counts = None
+    try:
+        counts = await tunnel(a, Nursed(b, "", MistakeError()))
+    except BaseException as error:  # noqa: BLE001  # cancellations would pass unseen
+        pytest.fail(repr(error))
+    assert counts == (0, 0)
     assert b.closed
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
+
+from ._outgoing import OutgoingMessage
+
+_GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+_FAREWELL: Final = 0.1  # seconds that telling an end may take
+_LINGER: Final = 30.0  # seconds for what a side had sent before it left
 
 
 async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream) -> int:
     """Copy a stream to its end, and end the destination (Node: ``stream.pipeline``).
 
     The source is read only as fast as the destination takes it, and no further than
-    a destination wants it: an upload ends where its final response came early.
+    a request wants it: an upload ends where its final response came early.
 
     Args:
         source: Read to its end, and left open.
@@ -31,8 +39,8 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
         while data := await source.receive_some():
             await destination.send_all(data)
             copied += len(data)
-            if getattr(destination, "response", None) is not None:
-                break  # a request that has its final response wants no more
+            if _is_answered(destination):
+                break
         if _half_closeable(destination):
             await destination.send_eof()  # type: ignore[attr-defined]
         else:
@@ -49,9 +57,10 @@ async def tunnel(
     """Join two streams both ways until both have ended, as a CONNECT proxy does.
 
     The end of one direction is passed on while the other goes on. Where it cannot be
-    passed on (over TLS), and where a side breaks, the tunnel is over, as RFC 9110
-    section 9.3.6 has it. A side that breaks is a usual end of a tunnel, and raises
-    nothing: the counts tell how much went through.
+    passed on alone (over TLS) the tunnel is over with it. Where a side breaks, what it
+    had sent before is still delivered (RFC 9110 section 9.3.6), if that takes no more
+    than 30 seconds. A side that breaks is a usual end of a tunnel, and raises nothing:
+    the counts tell how much went through.
 
     Args:
         a: One stream; closed at the end.
@@ -64,31 +73,25 @@ async def tunnel(
     nor a ``trio.ClosedResourceError``. A cancelled call closes both at once.
     """
     there, back = _Copy(a, b), _Copy(b, a)
-
-    async def copy_back(scope: trio.CancelScope) -> None:
-        if not await back.run():
-            scope.cancel()
-
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(copy_back, nursery.cancel_scope)
-            if not await there.run():
-                nursery.cancel_scope.cancel()
-        for failure in (there.failure, back.failure):
-            if failure is not None and not isinstance(failure, trio.Cancelled):
-                raise failure
-        # A cancellation was ours, when one way ended the other; one from outside is
-        # raised here.
-        await trio.lowlevel.checkpoint()
-    finally:
+            nursery.start_soon(back.run, there)
+            await there.run(back)
+        await there.finish()
+        await back.finish()
+    except BaseException:
         await _cut(a, b)
+        raise
+    failure = await _cut(a, b)
+    if failure is not None and not isinstance(failure, _GONE):
+        raise failure
     return there.copied, back.copied
 
 
 class _Copy:
-    """One direction of a tunnel. It raises nothing, since a nursery would wrap it."""
+    """One direction of a tunnel. Running raises nothing, since a nursery would wrap it."""
 
-    __slots__ = ("copied", "destination", "failure", "source")
+    __slots__ = ("_failure", "_scope", "_untold", "copied", "destination", "source")
 
     def __init__(
         self, source: trio.abc.ReceiveStream, destination: trio.abc.HalfCloseableStream
@@ -96,23 +99,59 @@ class _Copy:
         self.source = source
         self.destination = destination
         self.copied = 0
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
+        self._scope = trio.CancelScope()
+        self._untold = False  # the destination does not know of the end
 
-    async def run(self) -> bool:
-        """Copy to the end; answers whether the other direction may go on."""
+    async def run(self, other: _Copy) -> None:
+        """Copy to the end, which may be that of the other direction, too."""
+        both = True
+        try:
+            with self._scope:
+                both = not await self._copy(other)
+        except BaseException as error:  # noqa: BLE001  # raised outside the nursery
+            self._failure = error
+        if both:
+            other._scope.cancel()
+
+    async def _copy(self, other: _Copy) -> bool:
+        """Copy; answers whether the other direction may go on."""
+        sending = False
         try:
             while data := await self.source.receive_some():
+                sending = True
                 await self.destination.send_all(data)
+                sending = False
                 self.copied += len(data)
             if not _half_closeable(self.destination):
+                self._untold = True
                 return False
+            sending = True
             await self.destination.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return False
-        except BaseException as error:  # noqa: BLE001  # raised outside the nursery
-            self.failure = error
-            return False
+        except _GONE:
+            # What a side sent before it left may wait to be read; then comes its end.
+            other._scope.deadline = trio.current_time() + _LINGER
+            return sending
         return True
+
+    async def finish(self) -> None:
+        """Tell the destination of the end; raise what came in between."""
+        if self._failure is not None:
+            raise self._failure
+        if self._untold:
+            try:
+                with trio.move_on_after(_FAREWELL):
+                    await self.destination.aclose()
+            except _GONE:
+                pass
+
+
+def _is_answered(destination: trio.abc.SendStream) -> bool:
+    """Say whether it is a request that has its final response, and wants no more."""
+    return (
+        isinstance(destination, OutgoingMessage)
+        and getattr(destination, "response", None) is not None
+    )
 
 
 def _half_closeable(stream: trio.abc.SendStream) -> bool:
@@ -121,9 +160,14 @@ def _half_closeable(stream: trio.abc.SendStream) -> bool:
     )
 
 
-async def _cut(one: trio.abc.AsyncResource, other: trio.abc.AsyncResource) -> None:
-    """Close both at once, also when cancelled."""
-    try:
-        await trio.aclose_forcefully(one)
-    finally:
-        await trio.aclose_forcefully(other)
+async def _cut(*streams: trio.abc.AsyncResource) -> Exception | None:
+    """Close at once, also when cancelled; answers what that raised, instead of raising."""
+    failure = None
+    for stream in streams:
+        try:
+            # Shielded, or a cancellation from outside would end it at the first.
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(stream)
+        except Exception as error:  # noqa: BLE001  # the other must be closed, too
+            failure = failure or error
+    return failure
