@@ -203,6 +203,7 @@ async def test_tls_cannot_half_close(nursery: Any) -> None:
     await stream.send_all(b"over TLS")
     assert await peer.receive_some() == b"over TLS"
     assert not stream.half_closeable
+    assert not UpgradedStream(Socket(stream), b"").half_closeable
     await stream.send_eof()
     await peer.send_all(b"still open")
     assert await stream.receive_some() == b"still open"

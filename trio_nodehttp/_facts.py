@@ -17,23 +17,35 @@ _POLLRDHUP: Final[int] = getattr(select, "POLLRDHUP", 0)
 Self = TypeVar("Self", bound="SocketFacts")
 
 
+def is_half_closeable(stream: object) -> bool:
+    """Say whether a stream can tell its end alone; ours may know better than their type."""
+    by_type = isinstance(stream, trio.abc.HalfCloseableStream)
+    return by_type and getattr(stream, "half_closeable", True)
+
+
 class SocketFacts(Observable):
     """The part of a ``Socket`` that moves no bytes."""
 
-    __slots__ = ("_bottom", "_raw", "connecting", "destroyed", "stream")
+    __slots__ = ("_bottom", "_close_below", "_raw", "_tls", "connecting", "destroyed", "stream")
 
     stream: trio.abc.Stream
     connecting: bool
     destroyed: bool
     _bottom: trio.abc.Stream | None
+    _close_below: Callable[[], object] | None
     _raw: trio.socket.SocketType | None
+    _tls: trio.SSLStream[Any] | None
 
     def _look_into(self, stream: trio.abc.Stream) -> None:
-        """Find the socket that the stream runs on."""
-        self.stream = bottom = stream
-        while (inner := getattr(bottom, "transport_stream", None)) is not None:
-            bottom = inner
-        self._bottom = bottom
+        """Find the socket that the stream runs on, and what matters on the way there."""
+        layers = [stream]
+        while (inner := getattr(layers[-1], "transport_stream", None)) is not None:
+            layers.append(inner)
+        self.stream = stream
+        self._bottom = bottom = layers[-1]
+        self._tls = next((layer for layer in layers if isinstance(layer, trio.SSLStream)), None)
+        closers = (getattr(layer, "close_now", None) for layer in layers)
+        self._close_below = next(filter(None, closers), None)
         self._raw = bottom.socket if isinstance(bottom, trio.SocketStream) else None
 
     # --- facts ---------------------------------------------------------------------
@@ -41,7 +53,7 @@ class SocketFacts(Observable):
     @property
     def encrypted(self) -> bool:
         """TLS runs on this socket."""
-        return isinstance(self.stream, trio.SSLStream)
+        return self._tls is not None
 
     @property
     def remote_address(self) -> str | None:
@@ -87,10 +99,10 @@ class SocketFacts(Observable):
         Returns:
             The certificate; None without TLS, and before the handshake.
         """
-        if not isinstance(self.stream, trio.SSLStream):
+        if self._tls is None:
             return None
         try:
-            certificate: dict[str, Any] | bytes | None = self.stream.getpeercert(binary_form)
+            certificate: dict[str, Any] | bytes | None = self._tls.getpeercert(binary_form)
         except trio.NeedHandshakeError:
             return None
         return certificate

@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from ._facts import is_half_closeable
 from ._outgoing import OutgoingMessage
 
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -41,7 +42,7 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
             copied += len(data)
             if _is_answered(destination):
                 break
-        if _half_closeable(destination):
+        if is_half_closeable(destination):
             await destination.send_eof()  # type: ignore[attr-defined]
         else:
             await destination.aclose()
@@ -123,7 +124,7 @@ class _Copy:
                 await self.destination.send_all(data)
                 sending = False
                 self.copied += len(data)
-            if not _half_closeable(self.destination):
+            if not is_half_closeable(self.destination):
                 self._untold = True
                 return False
             sending = True
@@ -151,12 +152,6 @@ def _is_answered(destination: trio.abc.SendStream) -> bool:
     return (
         isinstance(destination, OutgoingMessage)
         and getattr(destination, "response", None) is not None
-    )
-
-
-def _half_closeable(stream: trio.abc.SendStream) -> bool:
-    return isinstance(stream, trio.abc.HalfCloseableStream) and getattr(
-        stream, "half_closeable", True
     )
 
 

@@ -95,7 +95,9 @@ class Socket(SocketFacts):
     def __init__(self, stream: trio.abc.Stream | None = None) -> None:
         self._observers = None
         self._bottom = None
+        self._close_below = None
         self._raw = None
+        self._tls = None
         self.stream = _UNCONNECTED
         self._receive: Callable[[int], Awaitable[Any]] = _UNCONNECTED.receive_some
         self._send: Callable[[bytes | memoryview], Awaitable[int]] | None = None
@@ -343,12 +345,10 @@ class Socket(SocketFacts):
     def _close_now(self) -> None:
         if self.connecting:
             return
-        if self._raw is not None:
+        if self._close_below is not None:
+            self._close_below()
+        elif self._raw is not None:
             self._raw.close()
-            return
-        close_now = getattr(self._bottom, "close_now", None)
-        if close_now is not None:
-            close_now()
         else:
             # Such a stream can only be closed in a task.
             trio.lowlevel.spawn_system_task(_close_by_force, self.stream)

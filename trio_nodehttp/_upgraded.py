@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from ._errors import HTTPError, InvalidArgValueError, StreamDestroyedError
+from ._facts import is_half_closeable
 from ._transport import HIGH_WATER_MARK, Socket
 
 
@@ -57,7 +58,15 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
     @property
     def half_closeable(self) -> bool:
         """``send_eof`` tells the peer; over TLS, and some streams of others, it cannot."""
-        return isinstance(self.socket.stream, trio.abc.HalfCloseableStream)
+        return is_half_closeable(self.socket.stream)
+
+    @property
+    def transport_stream(self) -> trio.abc.Stream:
+        """The stream below, under the name that ``trio.SSLStream`` has for it.
+
+        Whoever gets this stream, a server for instance, finds the addresses there.
+        """
+        return self.socket.stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive some bytes; ``b""`` when the peer has ended its side.
@@ -192,6 +201,10 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
         hook, self._on_close = self._on_close, None
         if hook is not None:
             hook()
+
+    def close_now(self) -> None:
+        """Close at once: ``destroy`` for a ``Socket`` that is made of this stream."""
+        self.destroy()
 
     def __repr__(self) -> str:
         return f"<UpgradedStream {self.socket!r} early={len(self._early)}>"

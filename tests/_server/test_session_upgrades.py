@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import trio_nodehttp as http
-from tests._server.kit import ask, dialled, hello, listening, serving
+from tests._server.kit import ask, dialled, hello, listening, serving, settle
 from tests.wires import contexts
 
 UPGRADE = ("Connection: upgrade", "Upgrade: chat")
@@ -103,3 +103,70 @@ async def test_a_stream_that_outlives_its_handler_is_closed(
         await trio.sleep(2)
         assert told == [http.StreamDestroyedError]
         assert served.server.connections == 0
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("outside", [False, True])
+async def test_a_tunnel_handed_back_has_its_addresses(outside: bool, inside: bool) -> None:
+    """TLS around the tunnel, within it, or both: it is the same socket, as in Node."""
+    server_context, client_context = contexts()
+    told: list[object] = []
+    asked, left = trio.Event(), trio.Event()
+
+    async def handle(request: http.IncomingMessage, _: Any) -> None:
+        socket = request.socket
+        told.extend((socket.remote_address, socket.remote_port, socket.encrypted))
+        assert socket.get_peer_certificate() is None
+        asked.set()
+        await request.disconnected.wait()
+        left.set()
+
+    async def connect(_: http.IncomingMessage, stream: Any) -> None:
+        assert stream.half_closeable is not outside
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
+        if inside:
+            stream = trio.SSLStream(stream, server_context, server_side=True)
+        await server.serve_stream(stream)
+
+    def secure(stream: Any) -> Any:
+        return trio.SSLStream(stream, client_context, server_hostname="127.0.0.1")
+
+    server = http.create_server(handle, connections_checking_interval=0.01)
+    server.on("connect", connect)
+    where = {"ssl_context": server_context} if outside else {}
+    async with listening(server, **where), dialled(server) as client:
+        stream: Any = client.stream
+        port = stream.socket.getsockname()[1]
+        if outside:
+            client.stream = secure(stream)
+        await client.send(ask("x:1", method="CONNECT"))
+        await client.line()
+        if inside:
+            client.stream = secure(client.stream)
+        await client.send(ask())
+        await asked.wait()
+        assert told == ["127.0.0.1", port, outside or inside]
+        stream.socket.close()
+        with trio.fail_after(2):
+            await left.wait()
+
+
+async def test_cutting_a_tunnel_handed_back_cuts_it_all(autojump_clock: Any) -> None:
+    streams: list[http.UpgradedStream] = []
+
+    async def connect(_: http.IncomingMessage, stream: http.UpgradedStream) -> None:
+        streams.append(stream)
+        await server.serve_stream(stream)
+        assert stream.socket.destroyed
+
+    async with serving(hello, on_error="raise") as served:
+        server = served.server.on("connect", connect)
+        client = await served.connect()
+        await client.send(ask("x:1", method="CONNECT"), ask())
+        assert (await client.answer()).body == b"hello"
+        assert server.connections == 2
+        server.close_all_connections()
+        assert streams[0].socket.destroyed
+        assert await client.until_end() == b""
+        await settle()
+        assert server.connections == 0
