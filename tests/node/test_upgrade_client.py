@@ -145,6 +145,30 @@ async def test_101_that_came_during_the_body(nursery: Any) -> None:
         assert await stream.receive_some() == b"x"
 
 
+async def test_what_is_told_of_a_101_is_what_is_told_of_any_response(nursery: Any) -> None:
+    head = SWITCH[:-2] + b"X: 1\r\nX: 2\r\nX: 3\r\n\r\n"
+    served: list[int] = []
+
+    async def peer(stream: Any) -> None:
+        served.append(1)
+        await read_head(stream)
+        if len(served) == 1:
+            await stream.send_all(b"HTTP/1.1 204 Fine\r\n\r\n")
+            await stream.receive_some()
+        else:
+            await stream.send_all(head)
+            await read_all(stream)
+
+    wired = await wire(nursery, "tcp", peer, keep_alive=True)
+    async with http.get(wired.url, agent=wired.agent) as first:
+        await first.read()
+    options: Any = {"agent": wired.agent, "headers": ASK, "max_headers_count": 5}
+    async with http.request(wired.url, join_duplicate_headers=True, **options) as request:
+        response, _ = await request.upgrade()
+        assert response.attempts == request.attempts == 2, "the reused socket was dead"
+        assert response.headers["x"] == "1, 2"
+
+
 # --- CONNECT ---------------------------------------------------------------------------
 
 
@@ -199,6 +223,20 @@ async def test_connect_refused(nursery: Any, autojump_clock: Any) -> None:
         response: Any = caught.value.response
         assert response.status_code == 407
         assert await response.text() == "who?"
+
+
+@pytest.mark.parametrize("verb", ["connect", "get_response"])
+async def test_101_opens_no_tunnel(nursery: Any, autojump_clock: Any, verb: str) -> None:
+    """A 2xx does (RFC 9110 section 9.3.6)."""
+    wired = await wire(
+        nursery, "memory", FaultyServer([Expect(b"\r\n\r\n"), Send(SWITCH), ExpectEnd()])
+    )
+    options: Any = {"method": "CONNECT", "path": "a.test:1", "agent": wired.agent}
+    async with http.request(wired.url, **options) as request:
+        request.on("connect", lambda _, stream: stream)
+        with pytest.raises(http.SocketHangUpError, match="unasked 101"):
+            await getattr(request, verb)()
+        await wired.all_ended()
 
 
 async def test_connect_with_information_first(nursery: Any, autojump_clock: Any) -> None:

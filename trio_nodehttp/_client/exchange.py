@@ -364,9 +364,11 @@ class Exchange(Holding):
         assert self.timings is not None
         self.timings.mark("first_byte")
         event = "connect" if self.method == "CONNECT" else "upgrade"
-        response = IncomingMessage(None, head)
+        head.max_pairs = self.max_headers_count or 0
+        response = IncomingMessage(None, head, join_duplicate_headers="_join" in self.__dict__)
         response.socket = connection.socket
         response.timings = self.timings
+        response.attempts = self.attempts
         stream = UpgradedStream(connection.socket, connection.codec.take_rest())
         self._stream = stream
         self.response = response
@@ -383,7 +385,10 @@ class Exchange(Holding):
         """Tell the response; a switch of protocols that nobody asked for is none."""
         response = self.response
         assert response is not None
-        if self._stream is not None and not self._wanted:
+        # RFC 9110 section 9.3.6: what opens a tunnel is a 2xx.
+        if self._stream is not None and (
+            not self._wanted or (self.method == "CONNECT" and response.status_code == 101)
+        ):
             self._stream.destroy()
             self.errored = SocketHangUpError(f"socket hang up: unasked {response.status_code}")
             raise self.errored
