@@ -14,7 +14,7 @@ from trio_nodehttp import pipe, tunnel
 from trio_nodehttp._memory import DEFAULT_BUFFER_SIZE, MemoryStream, memory_pipe
 from trio_nodehttp._transport import Socket
 from trio_nodehttp._upgraded import UpgradedStream
-from trio_nodehttp.testing import Expect, FaultyServer, Send, Stall
+from trio_nodehttp.testing import Close, Expect, FaultyServer, Send, Stall
 
 
 class MistakeError(Exception):
@@ -190,6 +190,38 @@ async def test_pipe_into_a_request_stops_at_its_early_response(
         assert source.pulled < 10
         response = await request.get_response()
         assert response.status_code == 413
+
+
+async def test_pipe_into_a_request_does_not_wait_for_its_source(
+    nursery: Any, autojump_clock: Any
+) -> None:
+    early = b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"
+    server = FaultyServer([Expect(b"half"), Send(early), Stall()])
+    wired = await wire(nursery, "memory", server)
+    ours, source = memory_pipe()
+    await ours.send_all(b"half")
+    options: Any = {"method": "POST", "agent": wired.agent}
+    async with http.request(wired.url, **options) as request:
+        with trio.fail_after(1):
+            assert await pipe(source, request) == 4
+        response = await request.get_response()
+        assert response.status_code == 413
+        await ours.send_all(b"more")
+        assert await pipe(source, request) == 0, "nothing is wanted"
+        assert source.unread == 4
+    assert wired.counts() == (0, 0, 0, 0)
+    with pytest.raises(http.StreamDestroyedError, match="enter the request's scope"):
+        await pipe(source, http.request(wired.url, **options))
+
+
+async def test_pipe_into_a_request_whose_server_leaves(nursery: Any, autojump_clock: Any) -> None:
+    wired = await wire(nursery, "memory", FaultyServer([Expect(b"half"), Close()]))
+    ours, source = memory_pipe()
+    await ours.send_all(b"half")
+    async with http.request(wired.url, method="POST", agent=wired.agent) as request:
+        with trio.fail_after(1), pytest.raises(http.SocketHangUpError):
+            await pipe(source, request)
+    assert source.closed
 
 
 async def test_pipe_from_broken_source_leaves_a_request_cut(

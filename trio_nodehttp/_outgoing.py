@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any, Final, TypeVar
 
@@ -299,6 +299,10 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
         except SocketHangUpError as error:
             self._check_closed(error)
             raise
+
+    async def _supply(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work that writes this message; for a request, no longer than it is wanted."""
+        await work()
 
     def _check_closed(self, error: SocketHangUpError) -> None:
         if "_aclosed" in self.__dict__:

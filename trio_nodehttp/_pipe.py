@@ -18,7 +18,8 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
     """Copy a stream to its end, and end the destination (Node: ``stream.pipeline``).
 
     The source is read only as fast as the destination takes it, and no further than
-    a request wants it: an upload ends where its final response came early.
+    a request wants it: an upload ends where its final response comes early, also while
+    the source has nothing to give.
 
     Args:
         source: Read to its end, and left open.
@@ -36,12 +37,18 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
     both at once, too.
     """
     copied = 0
-    try:
+
+    async def copy() -> None:
+        nonlocal copied
         while data := await source.receive_some():
-            await destination.send_all(data)
             copied += len(data)
-            if _is_answered(destination):
-                break
+            await destination.send_all(data)
+
+    try:
+        if isinstance(destination, OutgoingMessage):
+            await destination._supply(copy)
+        else:
+            await copy()
         if is_half_closeable(destination):
             await destination.send_eof()  # type: ignore[attr-defined]
         else:
@@ -145,14 +152,6 @@ class _Copy:
                     await self.destination.aclose()
             except _GONE:
                 pass
-
-
-def _is_answered(destination: trio.abc.SendStream) -> bool:
-    """Say whether it is a request that has its final response, and wants no more."""
-    return (
-        isinstance(destination, OutgoingMessage)
-        and getattr(destination, "response", None) is not None
-    )
 
 
 async def _cut(*streams: trio.abc.AsyncResource) -> Exception | None:

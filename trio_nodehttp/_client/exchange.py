@@ -183,7 +183,14 @@ class Exchange(Holding):
         if body is None or isinstance(body, (bytes, bytearray, memoryview, str)):
             await self.end(body)
             return
-        heard = await self._watched(lambda: self._send_pieces(body))
+        await self._supply(lambda: self._send_pieces(body))
+
+    async def _supply(self, work: Callable[[], Awaitable[None]]) -> None:
+        if self.response is not None:
+            await trio.lowlevel.checkpoint()
+            return  # nothing is wanted
+        self._check_entered()
+        heard = await self._watched(work)
         if heard is not None:
             await self._after_broken(heard)
 
