@@ -68,6 +68,27 @@ async def test_an_event_is_answered_once(autojump_clock: Any) -> None:
         client = await served.connect()
         assert (await client.get()).body == b"first"
         assert (await client.get()).status == 404
+        served.server.once("request", first)
+        with pytest.raises(http.InvalidArgValueError, match="answered by once <function"):
+            served.server.on("request", hello)
+        served.server.off("request", hello).off("request", first)
+        assert (await client.get()).status == 404
+
+
+async def test_a_protocol_is_answered_once(autojump_clock: Any) -> None:
+    async with serving(hello) as served:
+
+        @served.server.once("upgrade", protocol="Chat")
+        async def chat(_: Request, stream: Any) -> None:
+            await stream.send_all(b"chat")
+
+        asked = ask("/", "Connection: upgrade", "Upgrade: chat")
+        client = await served.connect()
+        await client.send(asked)
+        assert await client.until_end() == b"chat"
+        client = await served.connect()
+        await client.send(asked)
+        assert (await client.answer()).body == b"hello"
 
 
 async def test_an_observer_that_raises_costs_its_connection_only(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar, overload
 
 from .._errors import InvalidArgTypeError, InvalidArgValueError
@@ -52,7 +53,8 @@ class Handlers:
     def remove(self, name: str, fn: Callable[..., Any], protocol: str | None) -> None:
         """Undo ``add``; no error if the function is not there."""
         table, key = self._place(name, protocol)
-        if table.get(key) == fn:
+        found = table.get(key)
+        if found == fn or (isinstance(found, _Once) and found.answering == fn):
             del table[key]
 
     def _place(self, name: str, protocol: str | None) -> tuple[dict[str, Handler], str]:
@@ -76,6 +78,23 @@ class Handlers:
                 head.upgrade = token  # a proxy passes on no other
                 return self.upgrades[token.lower()]
         return self.upgrades.get("")
+
+
+class _Once:
+    """A function that answers one event, and is forgotten before it does."""
+
+    __slots__ = ("_forget", "answering")
+
+    def __init__(self, answering: Handler, forget: Callable[[], object]) -> None:
+        self.answering = answering
+        self._forget = forget
+
+    async def __call__(self, *args: object) -> None:
+        self._forget()
+        await self.answering(*args)
+
+    def __repr__(self) -> str:
+        return f"once {self.answering!r}"
 
 
 class Answering(Observable):
@@ -126,24 +145,30 @@ class Answering(Observable):
         return self
 
     @overload
-    def once(self: Self, name: str) -> Callable[[Fn], Fn]: ...
-    @overload
-    def once(self: Self, name: str, fn: Callable[..., Any]) -> Self: ...
     def once(
-        self: Self, name: str, fn: Callable[..., Any] | None = None
+        self: Self, name: str, fn: None = None, *, protocol: str | None = None
+    ) -> Callable[[Fn], Fn]: ...
+    @overload
+    def once(
+        self: Self, name: str, fn: Callable[..., Any], *, protocol: str | None = None
+    ) -> Self: ...
+    def once(
+        self: Self, name: str, fn: Callable[..., Any] | None = None, *, protocol: str | None = None
     ) -> Self | Callable[[Fn], Fn]:
         """Register for the next event of that name only; see ``on``."""
-        if fn is None or name not in ANSWERING:
-            return Observable.once(self, name, fn)  # type: ignore[arg-type]
+        if fn is None:
+
+            def decorate(function: Fn) -> Fn:
+                self.once(name, function, protocol=protocol)
+                return function
+
+            return decorate
+        if name not in ANSWERING:
+            return Observable.once(self, name, fn)
         if not callable(fn):
             raise InvalidArgTypeError(f"fn must be an async function, not {type(fn).__name__}")
-        answering = fn
-
-        async def answer_once(*args: object) -> None:
-            self.off(name, answer_once)
-            await answering(*args)
-
-        return self.on(name, answer_once)
+        forget = partial(self.off, name, fn, protocol=protocol)
+        return self.on(name, _Once(fn, forget), protocol=protocol)
 
     def off(self: Self, name: str, fn: Callable[..., Any], *, protocol: str | None = None) -> Self:
         """Undo ``on``; no error if the function is not there."""
