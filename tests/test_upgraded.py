@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.test_transport import Bare
 from tests.wires import contexts
-from trio_nodehttp import SocketHangUpError, StreamDestroyedError
+from trio_nodehttp import SocketHangUpError, SocketTimeoutError, StreamDestroyedError
 from trio_nodehttp._errors import InvalidArgValueError
 from trio_nodehttp._memory import DEFAULT_BUFFER_SIZE, memory_pipe
 from trio_nodehttp._transport import Socket
@@ -182,6 +182,16 @@ async def test_a_broken_connection_is_a_hang_up(verb: str) -> None:
     with pytest.raises(SocketHangUpError) as caught:
         await getattr(stream, verb)(*args)
     assert caught.value.code == "ECONNRESET"
+
+
+@pytest.mark.parametrize("verb", ["send_all", "receive_some"])
+async def test_silence_ends_it(autojump_clock: Any, verb: str) -> None:
+    stream, peer = await memory_pair()
+    stream.socket.set_timeout(5)
+    with pytest.raises(SocketTimeoutError):
+        await getattr(stream, verb)(*([bytes(1_000_000)] if verb == "send_all" else []))
+    assert trio.current_time() >= 5
+    await peer.aclose()
 
 
 async def test_the_end_of_our_side_is_told() -> None:

@@ -76,6 +76,7 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
 
         Raises:
             SocketHangUpError: The connection broke.
+            SocketTimeoutError: Silence ended it, see ``socket.set_timeout``.
             StreamDestroyedError: The stream was closed, perhaps meanwhile; it is a
                 ``trio.ClosedResourceError``.
             ParseError: The framing of the request's body is wrong.
@@ -127,6 +128,7 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
 
         Raises:
             SocketHangUpError: The connection broke.
+            SocketTimeoutError: Silence ended it, see ``socket.set_timeout``.
             StreamDestroyedError: The stream was closed, perhaps meanwhile, or
                 ``send_eof`` was called; it is a ``trio.ClosedResourceError``.
             trio.BusyResourceError: Another task is sending.
