@@ -39,10 +39,10 @@ TABLE = """
     _server.progress        _client.overrides       _client.through
     _server.state           _client.keeper
     _server.sweep           _client.agent
-    _server.session         _client.target
-    _server.server          _client.outset
-    _server.serve           _client.holding
-                            _client.exchange
+    _server.handover        _client.target
+    _server.session         _client.outset
+    _server.server          _client.holding
+    _server.serve           _client.exchange
                             _client.request
                             _client.functions
 

@@ -15,18 +15,20 @@ UPGRADE = ("Connection: upgrade", "Upgrade: chat")
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 4", "Transfer-Encoding: chunked"])
-async def test_what_a_head_says_of_a_body_is_the_streams(framing: str, autojump_clock: Any) -> None:
-    """As in Node, whose request has no body then."""
+async def test_what_the_head_of_a_connect_says_of_a_body_is_the_streams(
+    framing: str, autojump_clock: Any
+) -> None:
+    """RFC 9110 section 9.3.6: such a request has none."""
 
-    async def upgrade(request: http.IncomingMessage, stream: Any) -> None:
+    async def connect(request: http.IncomingMessage, stream: Any) -> None:
         assert request.complete
         assert await request.read() == b""
         await stream.send_all(b"got " + await stream.receive_some())
 
     async with serving(hello) as served:
-        served.server.on("upgrade", upgrade)
+        served.server.on("connect", connect)
         client = await served.connect()
-        await client.send(ask("/", *UPGRADE, framing, "Expect: 100-continue"), b"4\r\nbody")
+        await client.send(ask("x:1", framing, method="CONNECT"), b"4\r\nbody")
         assert await client.until_end() == b"got 4\r\nbody"
 
 

@@ -19,9 +19,7 @@ raises, leaves this module, unless the server was told ``on_error="raise"``.
 
 from __future__ import annotations
 
-import logging
 import math
-from typing import Final
 
 import trio
 
@@ -30,11 +28,9 @@ from .._errors import (
     ParseError,
     RequestTimeoutError,
     SocketHangUpError,
-    WebSocketError,
 )
 from .._incoming import IncomingMessage
 from .._sansio.events import CONTINUE, RequestHead
-from .._upgraded import UpgradedStream
 from .access import Access
 from .answers import (
     Handler,
@@ -45,21 +41,17 @@ from .answers import (
     cancelling,
     close_politely,
     find_fault,
-    hang_up,
     keep_alive_hint,
-    raising,
     refusal_status,
     send_refusal,
 )
+from .handover import Handover
 from .options import logger
 from .response import ServerResponse
-from .state import DETACHED, DRAIN, GRACE, HANDLER, HEAD, IDLE, SessionState
-
-# Close codes of a WebSocket that ended as its users wanted (RFC 6455 section 7.4).
-_ORDERLY: Final = frozenset((1000, 1001, 1005, *range(3000, 5000)))
+from .state import DETACHED, DRAIN, GRACE, HANDLER, HEAD, IDLE
 
 
-class Session(SessionState):
+class Session(Handover):
     """Serves one connection; see ``SessionState`` for its arguments."""
 
     __slots__ = ()
@@ -188,17 +180,6 @@ class Session(SessionState):
             await self._fail(error, request, response)
         return await self._conclude(request, response)
 
-    def _find_switch(self, head: RequestHead, request: IncomingMessage) -> Handler | None:
-        """Find who takes the socket over; None where the request is an ordinary one."""
-        handler = self._handlers.find_switch(head)
-        decide = self._server.should_upgrade_callback
-        if decide is None or head.method == "CONNECT":
-            return handler
-        try:
-            return (handler or hang_up) if decide(request) else None
-        except Exception as error:  # noqa: BLE001 - told like a handler's
-            return raising(error)
-
     def _make_response(self, request: IncomingMessage) -> ServerResponse:
         server = self._server
         response = server.server_response_class(request)
@@ -270,9 +251,6 @@ class Session(SessionState):
             await self._exchange(head)
 
     # --- reading a body ----------------------------------------------------------------
-
-    async def _begin_body(self) -> None:
-        self._progress.restart()
 
     async def _before_body(self) -> None:
         """At the first body read: tell a client that waits to go on (RFC 9110 10.1.1)."""
@@ -418,10 +396,6 @@ class Session(SessionState):
             with trio.CancelScope() as self._scope:
                 await self._ask(handler, error)
 
-    def socket_stream(self) -> UpgradedStream:
-        """Make the stream that a handler of raw bytes is given."""
-        return UpgradedStream(self.socket, self._codec.take_rest(), draining=self._draining)
-
     # --- the deadline struck -------------------------------------------------------------
 
     async def _expired(self) -> None:
@@ -450,63 +424,6 @@ class Session(SessionState):
             response._close()
         if request is not None:
             request._close()
-
-    # --- handing the socket over -----------------------------------------------------------
-
-    async def _switch(self, handler: Handler, request: IncomingMessage) -> None:
-        """Give the socket to an upgrade or connect handler, whose scope it belongs to.
-
-        A handler that returned leaves it open, for ``_serve`` to close politely.
-        """
-        self.phase = DETACHED
-        if self._codec.complete:
-            stream = self.socket_stream()
-        else:
-            # The body is HTTP's still (RFC 9110 section 7.8), and 100 the handler's to send.
-            request.before_body = self._begin_body
-            stream = UpgradedStream(
-                self.socket, b"", before=self._pass_body, draining=self._draining
-            )
-        self.request = None
-        if self.socket.timeout != math.inf:
-            self.socket.set_timeout(None)  # silence is the other protocol's to judge
-            self.socket.watchers.clear()
-        returned = False
-        try:
-            await handler(request, stream)
-            self.outcome = "ok"
-            returned = True
-        except Exception as error:
-            fault = find_fault(error, self.connection, request, WebSocketError)
-            if isinstance(fault, WebSocketError):
-                # What a peer can bring about deserves a line, not a traceback.
-                orderly = fault.close_code in _ORDERLY
-                self.outcome = "ok" if orderly else "error"
-                level = logging.DEBUG if orderly else logging.WARNING
-                logger.log(level, "connection %d: %s", self.number, fault)
-                return
-            if fault is not None:
-                self.outcome = "client-gone"
-                return
-            self.outcome = "error"
-            if self._server.on_error == "raise":
-                raise
-            logger.exception("the handler of %s %s raised", request.method, request.url)
-        finally:
-            self.outcome = self.outcome or "cancelled"
-            if self._access is not None:
-                self._access.end(self)
-            if returned:
-                stream._closed = True  # for the tasks that the handler left behind
-            else:
-                stream.destroy()
-
-    async def _pass_body(self) -> bytes:
-        """Discard what is left of an upgrade's body; gives what came behind it."""
-        self._progress.restart()
-        while await self.connection.read_body(None):
-            pass
-        return self._codec.take_rest()
 
 
 def _skip_body(request: IncomingMessage) -> None:

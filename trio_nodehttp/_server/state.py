@@ -100,6 +100,10 @@ class SessionState:
         self._told = False  # the timeout handler knows of this idle time
         self._access: Access | None = None
 
+    async def _begin_body(self) -> None:
+        """Watch the progress of a body from here on: its first read is near."""
+        self._progress.restart()
+
     # --- from outside ----------------------------------------------------------------
 
     @property
