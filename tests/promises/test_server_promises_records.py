@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import trio_nodehttp as http
 from tests._server.kit import (
@@ -273,3 +274,23 @@ async def test_a_bare_400_is_what_node_sends(autojump_clock: Any) -> None:
         client = await served.connect()
         await client.send(b"junk\r\n\r\n")
         assert undated(await client.until_end()) == BAD_REQUEST
+
+
+async def test_promise_35_a_write_that_breaks_is_the_departure_of_the_client(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "trio_nodehttp.access")
+
+    async def stream_on(request: Request, response: Response) -> None:
+        while True:
+            await response.write(b"x" * 1000)
+
+    # These streams tell nobody when their peer leaves, as a socket does not at once.
+    client, end = trio.testing.memory_stream_pair()
+    nursery.start_soon(http.create_server(stream_on).serve_stream, end)
+    await client.send_all(ask())
+    await client.receive_some()
+    await client.aclose()
+    await settle()
+    (record,) = [one for one in caplog.records if one.name == "trio_nodehttp.access"]
+    assert vars(record)["outcome"] == "client-gone"

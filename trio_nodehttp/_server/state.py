@@ -154,7 +154,9 @@ class SessionState:
     def _destroyed(self) -> None:
         if self.at_work:
             silent = isinstance(self.socket.errored, SocketTimeoutError)
-            self.depart("timeout" if silent else "aborted")
+            # A write that the peer's departure breaks destroys the socket too.
+            ours = "aborted" if self.socket.broken is None else "client-gone"
+            self.depart("timeout" if silent else ours)
 
     # --- silence ----------------------------------------------------------------------
 
