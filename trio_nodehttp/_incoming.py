@@ -72,6 +72,7 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
     # On the server, and on the client, these are overridden in ``__dict__``.
     timings: Any = None
     attempts = 1
+    _cut_short = False
 
     def __init__(
         self,
@@ -443,7 +444,8 @@ class IncomingMessage(trio.abc.ReceiveStream, ReceivedHead):
         """Cancel the block when the peer leaves: ``async with request.cancel_on_disconnect():``.
 
         The block ends quietly at its next checkpoint, within the server's
-        ``connections_checking_interval``; ``request.aborted`` tells afterwards.
+        ``connections_checking_interval``; ``request.aborted`` tells afterwards. A
+        response that the handler then leaves open is destroyed and not ended.
         """
         return _CancelOnDisconnect(self)
 
@@ -484,7 +486,10 @@ class _CancelOnDisconnect:
     def __exit__(self, *exc_info: object) -> bool:
         """Leave without a checkpoint; see ``__aexit__``."""
         self._message.off("aborted", self._scope.cancel)
-        return bool(self._scope.__exit__(*exc_info))  # type: ignore[arg-type]
+        swallowed = bool(self._scope.__exit__(*exc_info))  # type: ignore[arg-type]
+        if self._scope.cancelled_caught:
+            self._message._cut_short = True
+        return swallowed
 
 
 def _check_max(max_bytes: object) -> None:

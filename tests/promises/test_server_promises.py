@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -314,6 +315,40 @@ async def test_promise_20_a_departure_cancels_only_who_asked(
         assert log == ["committed"]
     else:
         assert log == ["committed", "cancelled True", "aborted True"]
+
+
+@pytest.mark.parametrize("scope", ["server", "handler", "handler that ends"])
+async def test_promise_20_a_response_that_a_departure_cut_is_not_ended(
+    scope: str, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "trio_nodehttp.access")
+
+    async def stream(response: Response) -> None:
+        for _ in range(9):
+            await response.write("part ")
+            await trio.sleep(1)
+        await response.end("the end")
+
+    async def handler(request: Request, response: Response) -> None:
+        if scope == "server":
+            await stream(response)
+        else:
+            async with request.cancel_on_disconnect():
+                await stream(response)
+        if scope == "handler that ends":
+            await response.end("farewell")
+
+    options = {"on_disconnect": "cancel"} if scope == "server" else {}
+    async with serving(handler, **options) as served:  # type: ignore[arg-type]
+        client = await served.connect()
+        await client.send(ask())
+        await settle()
+        await client.end()  # its own side only: it would believe what it reads
+        reply = await client.until_end()
+    (record,) = [vars(one) for one in caplog.records if one.name == "trio_nodehttp.access"]
+    ended = scope == "handler that ends"
+    assert reply.endswith(b"\r\n0\r\n\r\n") == ended
+    assert record["outcome"] == ("ok" if ended else "client-gone")
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 4096, 100_000])

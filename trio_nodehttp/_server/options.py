@@ -77,7 +77,8 @@ class ServerOptions:
         should_upgrade_callback: Told of a request that asks for an upgrade; a false answer
             makes it an ordinary request, a true one needs an ``upgrade`` function, or the
             connection is closed. None: whoever registered for ``upgrade`` decides.
-        on_disconnect: ``"cancel"`` cancels a handler whose peer has left.
+        on_disconnect: ``"cancel"`` cancels a handler whose peer has left, and cuts a
+            response that it has not ended.
         on_error: ``"raise"`` lets a handler's error end ``listen`` (for tests).
         parser: The parser's name.
     """

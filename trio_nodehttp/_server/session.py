@@ -173,7 +173,10 @@ class Session(Handover):
         try:
             await handler(request, response)
             if not response.writable_ended and not response.destroyed:
-                await response.end()
+                if request._cut_short:
+                    response.destroy()  # who ended only its own side would take a part for all
+                else:
+                    await response.end()
         except Exception as caught:  # noqa: BLE001 - judged below
             error = caught
         if error is not None:
