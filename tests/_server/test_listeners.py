@@ -58,9 +58,20 @@ async def test_several_addresses_share_a_port() -> None:
 async def test_where_one_of_several_fails_none_stays_open() -> None:
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=f"in use: '127.0.0.2:{port}'"):
             await http.create_server(hello).listen(port, ["127.0.0.1", "127.0.0.2"])
         socket.create_server(("127.0.0.1", port)).close()
+
+
+async def test_an_error_of_the_system_names_the_address(tmp_path: Path) -> None:
+    server = http.create_server(hello)
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"'\*:{port}'") as caught:
+            await server.listen(port)
+        assert caught.value.errno == errno.EADDRINUSE
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        await server.listen(path=str(tmp_path / "none" / "socket"))
 
 
 @pytest.mark.parametrize(

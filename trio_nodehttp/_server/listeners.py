@@ -8,13 +8,14 @@ import os
 import select
 import socket as stdlib_socket
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from .._errors import InvalidArgTypeError, InvalidArgValueError, OutOfRangeError
+from .._sansio.destination import host_header
 from .options import logger
 
 _FIRST_DESCRIPTOR: Final = 3  # sd_listen_fds(3)
@@ -37,7 +38,7 @@ async def open_listeners(
     Raises:
         InvalidArgTypeError: An argument has the wrong type.
         InvalidArgValueError: Arguments contradict each other.
-        OSError: The address is not free, or not ours.
+        OSError: The address is not free, or not ours; the text names it.
 
     A cancelled call leaves nothing open.
     """
@@ -53,11 +54,11 @@ async def open_listeners(
             raise InvalidArgValueError("path excludes port and host")
         return [await _open_unix(path, backlog)]
     if host is None or isinstance(host, str):
-        return list(await trio.open_tcp_listeners(port, host=host, backlog=backlog))
+        return [*await _open_tcp(port, host, backlog)]
     opened: list[trio.abc.Listener[Any]] = []
     try:
         for one in host:
-            found = await trio.open_tcp_listeners(port, host=one, backlog=backlog)
+            found = await _open_tcp(port, one, backlog)
             opened.extend(found)
             # Port 0 means one port for all the addresses.
             port = port or found[0].socket.getsockname()[1]
@@ -88,6 +89,23 @@ def _check_backlog(backlog: object) -> None:
         raise InvalidArgTypeError(f"backlog must be a whole number, not {backlog!r}")
 
 
+@contextlib.contextmanager
+def _naming(address: str) -> Iterator[None]:
+    """Name the address in an error of the system's, which does not (as Node does)."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = address
+        raise
+
+
+async def _open_tcp(
+    port: int, host: str | None, backlog: int | None
+) -> Sequence[trio.SocketListener]:
+    with _naming(host_header(host or "*", port, None)):
+        return await trio.open_tcp_listeners(port, host=host, backlog=backlog)
+
+
 async def _open_unix(path: str, backlog: int | None) -> UnixListener:
     """Listen on a Unix socket; a stale file of a dead server is replaced."""
     if not isinstance(path, (str, os.PathLike)):
@@ -96,7 +114,8 @@ async def _open_unix(path: str, backlog: int | None) -> UnixListener:
     try:
         if await _is_stale(path):
             _remove(path)
-        await sock.bind(os.fspath(path))
+        with _naming(os.fspath(path)):
+            await sock.bind(os.fspath(path))
         sock.listen(min(backlog or _BACKLOG, _BACKLOG))
     except BaseException:
         sock.close()

@@ -150,7 +150,7 @@ class Server(ServerOptions, Answering):
             OutOfRangeError: ``port`` is not within 0 to 65535.
             InvalidArgTypeError: An argument has the wrong type.
             InvalidArgValueError: Arguments contradict each other.
-            OSError: The address is not free, or not ours.
+            OSError: The address is not free, or not ours; the text names it.
 
         When it is cancelled, all connections are closed at once.
         """
