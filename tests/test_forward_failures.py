@@ -43,7 +43,7 @@ async def test_an_origin_that_nobody_is(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (
-        "GET /a is not passed on: connect ECONNREFUSED origin.test:80 (502)"
+        "GET /a is not passed on to origin.test:80: connect ECONNREFUSED origin.test:80 (502)"
     )
 
 

@@ -147,7 +147,7 @@ async def forward(
                 raise
             if raise_unreached and not passage.reached:
                 raise
-            await answer_failure(error, request, response)
+            await answer_failure(error, request, response, _place(origin))
     if request.aborted:
         response.destroy()
 
@@ -216,7 +216,7 @@ async def forward_upgrade(
         except HTTPError as error:
             if find_fault(error, request._connection, request) is not None:  # type: ignore[arg-type]
                 raise
-            await answer_failure(error, request, response)
+            await answer_failure(error, request, response, _place(origin))
     await close_politely(request._connection)  # type: ignore[arg-type]
 
 
@@ -288,7 +288,7 @@ async def _reach(
     except HTTPError as error:
         if request.aborted:
             raise
-        await answer_failure(error, request, _response_on(stream, request))
+        await answer_failure(error, request, _response_on(stream, request), request.url)
         await close_politely(request._connection)  # type: ignore[arg-type]
     return False
 
@@ -366,6 +366,12 @@ class _Way:
         if wants_trailers(head.pairs):
             kept += [("TE", "trailers"), ("Connection", "TE")]
         return kept
+
+
+def _place(origin: str) -> str:
+    """Name an origin in the log, where its credentials and path do not belong."""
+    place = parse_url(origin)
+    return host_header(place.host, place.port or DEFAULT_PORTS[place.protocol], None)
 
 
 def _scheme(request: IncomingMessage) -> str:

@@ -327,7 +327,7 @@ async def unless_left(
 
 
 async def answer_failure(
-    error: HTTPError, request: IncomingMessage, response: ServerResponse
+    error: HTTPError, request: IncomingMessage, response: ServerResponse, origin: str
 ) -> None:
     """Tell the client that the origin failed; cut it off where it has half a response.
 
@@ -339,7 +339,8 @@ async def answer_failure(
     elif isinstance(error, SocketTimeoutError) or error.code == "ETIMEDOUT":
         status = 504
     told = "cut off" if response.headers_sent else str(status)
-    logger.warning("%s %s is not passed on: %s (%s)", request.method, request.url, error, told)
+    method, url = request.method, request.url
+    logger.warning("%s %s is not passed on to %s: %s (%s)", method, url, origin, error, told)
     if response.headers_sent:
         response.destroy()
     else:
