@@ -19,7 +19,7 @@ exclude_patterns = ["_build"]
 default_role = "py:obj"
 
 # A class shows what it has from bases of its own, and not what a documented one brings.
-_DOCUMENTED = "BaseException Exception HTTPError Mapping OSError OutgoingMessage WebSocket"
+_DOCUMENTED = "BaseException Exception HTTPError Mapping OSError OutgoingMessage WebSocket tuple"
 autodoc_default_options = {
     "members": True,
     "undoc-members": False,

@@ -32,7 +32,7 @@ TABLE = """
 
     _server.response        _client.timings
     _server.answers         _client.information     _client.proxy
-    _server.options         _client.options
+    _server.options         _client.options         _client.upgraded
     _server.access          _client.dial
     _server.handlers        _client.lease
     _server.listeners       _client.idle

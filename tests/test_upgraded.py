@@ -14,7 +14,7 @@ from trio_nodehttp import SocketHangUpError, SocketTimeoutError, StreamDestroyed
 from trio_nodehttp._errors import InvalidArgValueError
 from trio_nodehttp._memory import DEFAULT_BUFFER_SIZE, memory_pipe
 from trio_nodehttp._transport import Socket
-from trio_nodehttp._upgraded import Upgraded, UpgradedStream
+from trio_nodehttp._upgraded import UpgradedStream
 
 
 async def memory_pair() -> tuple[UpgradedStream, UpgradedStream]:
@@ -247,11 +247,3 @@ async def test_destroy_tells_the_error() -> None:
     assert errors == [mistake]
     with pytest.raises(StreamDestroyedError):
         await stream.receive_some()
-
-
-async def test_upgraded_can_be_taken_apart() -> None:
-    stream, _ = await memory_pair()
-    upgraded = Upgraded("response", stream)
-    response, taken = upgraded
-    assert (response, taken) == ("response", stream)
-    assert repr(upgraded).startswith("<Upgraded 'response' <UpgradedStream <Socket")

@@ -23,6 +23,7 @@ from ._client.lease import OriginStats as OriginStats
 from ._client.options import ConnectOptions as ConnectOptions
 from ._client.request import ClientRequest as ClientRequest
 from ._client.timings import Timings as Timings
+from ._client.upgraded import Upgraded as Upgraded
 from ._errors import AbortedError as AbortedError
 from ._errors import ArgumentError as ArgumentError
 from ._errors import BodyNotAllowedError as BodyNotAllowedError
@@ -79,7 +80,6 @@ from ._server.serve import serve as serve
 from ._server.server import DrainReport as DrainReport
 from ._server.server import Server as Server
 from ._transport import Socket as Socket
-from ._upgraded import Upgraded as Upgraded
 from ._upgraded import UpgradedStream as UpgradedStream
 from ._websocket.accept import AcceptedWebSocket as AcceptedWebSocket
 from ._websocket.accept import accept_websocket as accept_websocket

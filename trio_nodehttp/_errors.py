@@ -48,6 +48,8 @@ catch for the same trouble::
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
 
@@ -231,7 +233,7 @@ class ProxyError(ConnectionFailedError):
 
     code = "ERR_PROXY_TUNNEL"
 
-    def __init__(self, message: str, response: object = None) -> None:
+    def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
 
@@ -306,7 +308,7 @@ class UpgradeRefusedError(HTTPError, trio.BrokenResourceError):
 
     code = "ERR_HTTP_UPGRADE_REFUSED"
 
-    def __init__(self, message: str, response: object = None) -> None:
+    def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
 
@@ -334,6 +336,6 @@ class WebSocketHandshakeError(WebSocketError):
 
     code = "ERR_WEBSOCKET_HANDSHAKE"
 
-    def __init__(self, message: str, response: object = None) -> None:
+    def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -210,25 +209,3 @@ class UpgradedStream(trio.abc.HalfCloseableStream):
 
     def __repr__(self) -> str:
         return f"<UpgradedStream {self.socket!r} early={len(self._early)}>"
-
-
-class Upgraded:
-    """What a client gets from ``upgrade()`` and ``connect()``.
-
-    Attributes:
-        response: The response head that opened the stream.
-        stream: The raw stream.
-    """
-
-    __slots__ = ("response", "stream")
-
-    def __init__(self, response: Any, stream: UpgradedStream) -> None:
-        self.response = response
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[Any]:
-        """Allow ``response, stream = await request.upgrade()``."""
-        return iter((self.response, self.stream))
-
-    def __repr__(self) -> str:
-        return f"<Upgraded {self.response!r} {self.stream!r}>"

@@ -170,7 +170,7 @@ async def test_a_wrong_accept_value(value: str | None) -> None:
     seen = record(ws)
     with pytest.raises(WebSocketHandshakeError, match="Sec-WebSocket-Accept") as caught:
         await ws.__aenter__()
-    assert caught.value.response.status_code == 101  # type: ignore[attr-defined]
+    assert caught.value.response.status_code == 101
     assert opening.stream.closed
     assert not opening.is_open
     assert ws.ready_state == WebSocket.CLOSED

@@ -225,7 +225,7 @@ async def test_a_server_that_does_not_upgrade() -> None:
         port = listeners[0].socket.getsockname()[1]
         with pytest.raises(http.WebSocketHandshakeError, match="200") as caught:
             await http.WebSocket(f"ws://127.0.0.1:{port}").__aenter__()
-        assert caught.value.response.status_code == 200  # type: ignore[attr-defined]
+        assert caught.value.response.status_code == 200
         nursery.cancel_scope.cancel()
 
 

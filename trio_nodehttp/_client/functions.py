@@ -11,10 +11,10 @@ from typing import Any
 from .._errors import InvalidArgTypeError
 from .._incoming import IncomingMessage
 from .._sansio.headers import HeaderValue
-from .._upgraded import Upgraded
 from .agent import Agent, check_agent
 from .request import ClientRequest
 from .target import read_mapping
+from .upgraded import Upgraded
 
 global_agent = Agent(keep_alive=True, timeout=5.0)
 """The agent of requests that name none (Node: ``http.globalAgent``)."""

@@ -11,8 +11,8 @@ import trio
 from .._errors import HTTPError, SocketHangUpError, UpgradeRefusedError
 from .._incoming import IncomingMessage
 from .._transport import Socket
-from .._upgraded import Upgraded
 from .exchange import Exchange
+from .upgraded import Upgraded
 
 Self = TypeVar("Self", bound="ClientRequest")
 
