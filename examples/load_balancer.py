@@ -123,4 +123,6 @@ async def main(port: int, urls: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     trio.run(main, int(sys.argv[1]), sys.argv[2:])

@@ -54,4 +54,6 @@ async def upload(path: str, url: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     sys.exit(trio.run(upload, sys.argv[1], sys.argv[2]))

@@ -89,6 +89,15 @@ async def test_fetch_prints_what_came(nursery: trio.Nursery) -> None:
     await server.close()
 
 
+@pytest.mark.parametrize("name", ["fetch", "upload", "reverse_proxy", "load_balancer"])
+async def test_without_its_arguments_an_example_says_which(name: str) -> None:
+    run = partial(trio.run_process, capture_stdout=True, capture_stderr=True, check=False)
+    done = await run(command(name))
+    assert done.returncode == 1
+    assert f"\npython examples/{name}.py " in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("name", ["hello_server", "fetch", "reverse_proxy"])
 def test_small_examples_stay_small(name: str) -> None:
     lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
