@@ -60,6 +60,11 @@ def test_a_wrong_url_is_refused_by_the_agent(url: str, error: type[Exception]) -
         Agent(proxy=url)
 
 
+def test_an_error_names_the_option_and_not_the_requests_url() -> None:
+    with pytest.raises(InvalidProtocolError, match='^proxy: Protocol "socks5:" not supported'):
+        Agent(proxy="socks5://a.test")
+
+
 def test_a_proxy_is_text() -> None:
     with pytest.raises(InvalidArgTypeError, match="proxy must be a string"):
         Agent(proxy=8080)

@@ -152,7 +152,11 @@ def check_proxy(name: str, value: object) -> None:
     """
     _checks.check_text(name, value)
     if isinstance(value, str) and value != "env":
-        read_proxy(value)
+        try:
+            read_proxy(value)
+        except InvalidArgValueError as error:
+            # The URL that is wrong is not the request's.
+            raise type(error)(str(error).replace("url:", f"{name}:", 1)) from error
 
 
 def _scheduling(_: object, field: _checks.Field[Any], value: object) -> None:
