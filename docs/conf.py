@@ -3,10 +3,6 @@
 import inspect
 from typing import Any
 
-import trio_nodehttp
-from trio_nodehttp._client.options import AgentOptions
-from trio_nodehttp._server.options import ServerOptions
-
 project = "trio_nodehttp"
 author = "trio_nodehttp contributors"
 copyright = author  # noqa: A001
@@ -37,17 +33,6 @@ nitpick_ignore_regex = [
     ("py:.*", r"trio_nodehttp\.(\w+\.)*_.*"),
 ]
 
-OPTIONS = {trio_nodehttp.Agent: AgentOptions, trio_nodehttp.Server: ServerOptions}
-
-
-def add_options(
-    _: object, what: str, __: str, described: object, ___: object, lines: list[str]
-) -> None:
-    """Append the options of a class, which stand in a base of their own, to its description."""
-    options = OPTIONS.get(described) if what == "class" else None  # type: ignore[call-overload]
-    if options is not None:
-        lines += (inspect.getdoc(options) or "").splitlines()[1:]
-
 
 def leave_out(
     _: object, __: str, name: str, member: object, ___: bool, ____: object
@@ -58,6 +43,4 @@ def leave_out(
 
 
 def setup(app: Any) -> None:
-    """Come before napoleon, which reads the sections."""
-    app.connect("autodoc-process-docstring", add_options, priority=400)
     app.connect("autodoc-skip-member", leave_out)

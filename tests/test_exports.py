@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+import attrs
 import pytest
 
 import trio_nodehttp
@@ -22,7 +23,7 @@ EXPORTS = [(module, name) for module in MODULES for name in module.__all__]
 
 def documented(module: ModuleType) -> set[str]:
     """The names that the reference page describes, each by a directive."""
-    pattern = rf"^\.\. auto(?!module)\w+:: {re.escape(module.__name__)}\.(\w+)$"
+    pattern = rf"^\.\. (?:auto(?!module)\w+|py:data):: {re.escape(module.__name__)}\.(\w+)$"
     return set(re.findall(pattern, REFERENCE.read_text(), re.MULTILINE))
 
 
@@ -73,6 +74,12 @@ def test_the_reference_page_has_every_option_of_a_request() -> None:
     _, _, section = REFERENCE.read_text().partition("### Options of a request")
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(CHECKS)
+
+
+@pytest.mark.parametrize("owner", [trio_nodehttp.Agent, trio_nodehttp.Server])
+def test_help_describes_every_option(owner: type) -> None:
+    described = re.findall(r"^    (\w+): ", inspect.getdoc(owner) or "", re.MULTILINE)
+    assert [each.name for each in attrs.fields(owner) if each.name not in described] == []
 
 
 def test_nothing_public_is_left_out_of_all() -> None:

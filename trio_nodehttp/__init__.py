@@ -1,8 +1,10 @@
 """Node's ``http`` module for Trio: HTTP/1.1 server, client and socket pool.
 
-The names are Node's, in snake_case; times are seconds. Below, in this order: bytes
-and decisions without I/O (``_sansio``), one connection, the two messages, the server,
-the client, what is made of both. ``trio_nodehttp.testing`` is imported on its own.
+The names are Node's, in snake_case; times are seconds. ``serve`` and ``create_server``
+answer, ``get`` and ``request`` ask, by the sockets of an ``Agent``; ``WebSocket`` and
+``accept_websocket`` do so on an upgraded connection, ``forward`` passes requests on.
+Every error is an ``HTTPError``. ``trio_nodehttp.testing`` and
+``trio_nodehttp.pytest_plugin`` are imported on their own.
 """
 
 from __future__ import annotations

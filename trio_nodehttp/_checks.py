@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import attrs
 
@@ -12,6 +13,18 @@ from ._errors import InvalidArgTypeError, InvalidArgValueError, OutOfRangeError
 from ._timeouts import check_seconds
 
 Field = attrs.Attribute
+Class = TypeVar("Class", bound=type)
+
+
+def describing(options: type) -> Callable[[Class], Class]:
+    """Append what options a base of a class has to its description, for ``help``."""
+
+    def describe(owner: Class) -> Class:
+        lines = [inspect.getdoc(owner) or "", *(inspect.getdoc(options) or "").splitlines()[1:]]
+        owner.__doc__ = "\n".join(lines)
+        return owner
+
+    return describe
 
 
 def seconds(_: object, field: Field[Any], value: object) -> None:

@@ -1,4 +1,4 @@
-"""Every error of this package, and nothing else.
+"""The tree of errors, and nothing else; two of its leaves stand in ``_websocket``.
 
 Each carries Node's ``code`` and also derives from what a Python user would
 catch for the same trouble::
@@ -42,8 +42,10 @@ catch for the same trouble::
      |    +-- QueueTimeoutError               no socket became free in time
      |    +-- RequestTimeoutError             a request came too slowly
      +-- UpgradeRefusedError                  trio.BrokenResourceError
-     +-- WebSocketError
-          +-- WebSocketHandshakeError
+     +-- WebSocketError                       ERR_WEBSOCKET
+          +-- WebSocketHandshakeError         ERR_WEBSOCKET_HANDSHAKE
+          +-- WebSocketClosedError            trio.BrokenResourceError
+          +-- WebSocketStateError             a StateError too
 """
 
 from __future__ import annotations

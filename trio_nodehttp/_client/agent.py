@@ -9,17 +9,19 @@ from weakref import WeakKeyDictionary
 
 import trio
 
+from .._checks import describing
 from .._errors import InvalidArgTypeError
 from .._transport import Socket
 from .keeper import Keeper
 from .lease import AgentStats, OriginStats, PooledConnection, Tally
-from .options import ConnectOptions, Connector
+from .options import AgentOptions, ConnectOptions, Connector
 from .overrides import Overrides
 from .timings import Timings
 
 _LIMITS: Final = frozenset({"max_sockets", "max_total_sockets", "max_free_sockets"})
 
 
+@describing(AgentOptions)
 class Agent(Overrides):
     """Keeps sockets for requests to share (Node: ``http.Agent``).
 
@@ -34,7 +36,7 @@ class Agent(Overrides):
         create_connection: ``async create_connection(options)`` giving a connected
             stream, in place of the method of that name.
 
-    Further keyword arguments are the attributes of ``AgentOptions``.
+    Further keyword arguments are the options below.
 
     Raises:
         TypeError: There is no such option.

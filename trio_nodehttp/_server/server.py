@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import trio
 
+from .._checks import describing
 from .._errors import (
     InvalidArgTypeError,
     ServerAlreadyListenError,
@@ -54,6 +55,7 @@ class DrainReport:
     duration: float
 
 
+@describing(ServerOptions)
 class Server(ServerOptions, Answering):
     """An HTTP/1.1 server (Node: ``http.Server``); made by ``create_server``.
 
