@@ -3,6 +3,8 @@
 import inspect
 from typing import Any
 
+from sphinx.ext.napoleon import GoogleDocstring
+
 project = "trio_nodehttp"
 author = "trio_nodehttp contributors"
 copyright = author  # noqa: A001
@@ -43,4 +45,22 @@ def leave_out(
 
 
 def setup(app: Any) -> None:
+    """Read properties like methods: napoleon takes what precedes a colon for their type."""
+    texts: dict[str, list[str]] = {}
+
+    def take(_: object, what: str, name: str, *rest: Any) -> None:
+        if what == "property":
+            texts[name] = rest[-1][:]
+            rest[-1].clear()
+
+    def give(_: object, what: str, name: str, *rest: Any) -> None:
+        if what == "property":
+            described, options, lines = rest
+            text = GoogleDocstring(
+                texts.pop(name), app.config, app, "method", name, described, options
+            )
+            lines[:] = text.lines()
+
+    app.connect("autodoc-process-docstring", take, priority=400)
+    app.connect("autodoc-process-docstring", give, priority=600)
     app.connect("autodoc-skip-member", leave_out)
