@@ -135,6 +135,25 @@ async def test_what_can_be_changed_on_the_way(
     assert {name: fields.get(name) for name in lines} == lines
 
 
+async def test_what_can_be_changed_on_the_way_back(
+    nursery: trio.Nursery, memory_network: MemoryNetwork
+) -> None:
+    changes = {"SERVER": None, "x-frame-options": "DENY", "Set-Cookie": ["a=1", "b=2"], "Via": None}
+    proxy = await chain(nursery, memory_network, response_headers=changes)
+    proxy.origin(
+        OK.replace(b"\r\n", b"\r\nServer: old/1.0\r\nX-Frame-Options: ALLOW\r\nX: 1\r\n", 1)
+    )
+    rest = lines_of(await proxy.get())[1:]
+    assert [line for line in rest if not line.startswith(b"Date: ")] == [
+        b"X: 1",
+        b"x-frame-options: DENY",
+        b"Set-Cookie: a=1",
+        b"Set-Cookie: b=2",
+        b"Content-Length: 2",
+        b"Connection: close",
+    ]
+
+
 async def test_absolute_form_names_the_host(
     nursery: trio.Nursery, memory_network: MemoryNetwork
 ) -> None:
@@ -402,6 +421,14 @@ async def test_trailers_go_both_ways(nursery: trio.Nursery, memory_network: Memo
         ({"via": 1}, http.InvalidArgTypeError, "via"),
         ({"headers": ["a"]}, http.InvalidArgTypeError, "headers"),
         ({"headers": {"a b": "c"}}, http.InvalidHTTPTokenError, "a b"),
+        ({"headers": {"Content_Length": "1"}}, http.InvalidArgValueError, "headers must leave"),
+        ({"response_headers": [("a", "b")]}, http.InvalidArgTypeError, "response_headers must be"),
+        ({"response_headers": {"a": "b\n"}}, http.InvalidCharError, "header content"),
+        (
+            {"response_headers": {"Transfer-Encoding": None}},
+            http.InvalidArgValueError,
+            "response_headers must leave",
+        ),
         ({"headers": {"a": "b\r\nc: d"}}, http.InvalidCharError, "header content"),
         ({"preserve_host": 1}, http.InvalidArgTypeError, "preserve_host"),
         ({"raise_unreached": 1}, http.InvalidArgTypeError, "raise_unreached"),

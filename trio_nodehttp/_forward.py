@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import attrs
 import trio
@@ -31,15 +31,17 @@ from ._passage import Passage, answer, answer_failure, unless_left
 from ._pipe import tunnel
 from ._sansio.destination import DEFAULT_PORTS, basic_authorization, host_header, parse_url
 from ._sansio.events import RequestHead
-from ._sansio.headers import HeaderValue, Pairs, is_token
+from ._sansio.headers import HeaderValue, Pairs, clean_value, is_token, validate_header_name
 from ._sansio.hops import (
     Hop,
+    Overrides,
     add_forwarded,
     add_via,
     count_hop,
     end_to_end,
     fold,
     goes_in_circles,
+    override,
     request_framing,
     split_authority,
     split_target,
@@ -52,12 +54,12 @@ from ._timeouts import check_seconds
 from ._transport import Socket
 from ._upgraded import UpgradedStream
 
-Overrides = Mapping[str, HeaderValue | None]
 Forwarded = Literal["append", "replace"] | None
 
 TIMEOUT: Final = 60.0
 """Seconds that an origin may keep a proxy waiting, unless it is told otherwise."""
 PSEUDONYM: Final = "trio_nodehttp"
+_FRAMING: Final = ("content-length", "transfer-encoding")
 
 
 async def forward(
@@ -70,6 +72,7 @@ async def forward(
     path: str | None = None,
     # What changes on the way
     headers: Overrides | None = None,
+    response_headers: Overrides | None = None,
     preserve_host: bool = False,
     forwarded: Forwarded = "append",
     via: str | None = PSEUDONYM,
@@ -109,6 +112,8 @@ async def forward(
         headers: Header fields to set on the way to the origin; None as a value
             leaves one out. What the client sent under such a name goes, also where it
             has ``_`` for ``-``, which CGI and WSGI take for the same.
+        response_headers: Header fields to set on the way back, in the same manner.
+            Neither may frame the message (Content-Length, Transfer-Encoding).
         preserve_host: Let the origin see the ``Host`` that the client sent, not its
             own.
         forwarded: Tell the origin of the client by ``Forwarded`` (RFC 7239) and
@@ -133,11 +138,19 @@ async def forward(
     """
     limit = check_seconds("timeout", timeout) or math.inf
     _checks.check_flag("raise_unreached", raise_unreached)
+    _check_overrides("response_headers", response_headers)
     way = _Way(origin, agent, path, headers, preserve_host, forwarded, via)
     if status := _last_hop_status(request, via):
         await answer(response, status)
         return
-    passage = Passage(request, response, way.request(request), via, limit)
+    passage = Passage(
+        request,
+        response,
+        way.request(request),
+        via=via,
+        limit=limit,
+        overrides=response_headers,
+    )
     # No checkpoint comes before the agent counts this request: balancers go by that.
     with request.cancel_on_disconnect():
         try:
@@ -209,7 +222,8 @@ async def forward_upgrade(
     if status:
         await answer(response, status)
     else:
-        passage = Passage(request, response, way.request(request, upgrade=True), via, limit)
+        onward = way.request(request, upgrade=True)
+        passage = Passage(request, response, onward, via=via, limit=limit)
         try:
             if await passage.run_upgrade(stream):
                 return
@@ -310,8 +324,7 @@ class _Way:
             raise InvalidArgValueError(
                 f"forwarded must be 'append', 'replace' or None, not {self.forwarded!r}"
             )
-        if not isinstance(self.headers, (Mapping, type(None))):
-            raise InvalidArgTypeError(f"headers must be a mapping, not {self.headers!r}")
+        _check_overrides("headers", self.headers)
         _checks.check_text("path", self.path)
         if self.path is not None and not self.path.startswith(("/", "*")):
             raise InvalidArgValueError(f"path must begin with a slash, not {self.path!r}")
@@ -339,14 +352,14 @@ class _Way:
         asked = authority or head.host
         usual = DEFAULT_PORTS[place.protocol]
         host = host_header(place.host, place.port or usual, usual)
-        fields = [
+        fields: list[tuple[str, HeaderValue]] = [
             ("Host", asked if self.preserve_host and asked else host),
             *self._fields(head, Hop(request.socket.remote_address, _scheme(request), asked)),
         ]
         if place.auth is not None:
-            fields = _override(fields, {"Authorization": basic_authorization(place.auth)})
+            fields = override(fields, {"Authorization": basic_authorization(place.auth)})
         if self.headers:
-            fields = _override(fields, self.headers)
+            fields = override(fields, self.headers)
         if upgrade:
             fields += [("Connection", "Upgrade"), ("Upgrade", head.upgrade or "")]
         else:
@@ -368,6 +381,17 @@ class _Way:
         return kept
 
 
+def _check_overrides(name: str, overrides: Overrides | None) -> None:
+    if not isinstance(overrides, (Mapping, type(None))):
+        raise InvalidArgTypeError(f"{name} must be a mapping, not {overrides!r}")
+    for field, value in (overrides or {}).items():
+        validate_header_name(field)
+        if value is not None:
+            clean_value(field, value)
+        if fold(field) in _FRAMING:
+            raise InvalidArgValueError(f"{name} must leave {field} to us: it frames the message")
+
+
 def _place(origin: str) -> str:
     """Name an origin in the log, where its credentials and path do not belong."""
     place = parse_url(origin)
@@ -376,12 +400,6 @@ def _place(origin: str) -> str:
 
 def _scheme(request: IncomingMessage) -> str:
     return "https" if request.socket.encrypted else "http"
-
-
-def _override(fields: Pairs, overrides: Overrides) -> list[tuple[str, Any]]:
-    names = {fold(name) for name in overrides}
-    kept: list[tuple[str, Any]] = [pair for pair in fields if fold(pair[0]) not in names]
-    return kept + [pair for pair in overrides.items() if pair[1] is not None]
 
 
 def _last_hop_status(request: IncomingMessage, via: str | None) -> int:

@@ -13,8 +13,8 @@ from ._client.request import ClientRequest
 from ._errors import AbortedError, HTTPError, ParseError, QueueTimeoutError, SocketTimeoutError
 from ._incoming import IncomingMessage
 from ._pipe import tunnel
-from ._sansio.headers import Pairs
-from ._sansio.hops import add_via, end_to_end, response_framing
+from ._sansio.headers import HeaderValue
+from ._sansio.hops import Overrides, add_via, end_to_end, override, response_framing
 from ._sansio.status import STATUS_CODES
 from ._server.options import logger
 from ._server.response import ServerResponse
@@ -41,6 +41,7 @@ class Passage:
         "_informed",
         "_limit",
         "_onward",
+        "_overrides",
         "_patience",
         "_request",
         "_response",
@@ -56,12 +57,15 @@ class Passage:
         request: IncomingMessage,
         response: ServerResponse,
         onward: ClientRequest,
+        *,
         via: str | None,
         limit: float,
+        overrides: Overrides | None = None,
     ) -> None:
         self._request = request
         self._response = response
         self._onward = onward
+        self._overrides = overrides or {}
         self._via = via
         self._limit = limit
         self._patience = trio.CancelScope()
@@ -274,7 +278,7 @@ class Passage:
         self._wait()
         return await answer.receive_some()
 
-    def _back_fields(self, answer: IncomingMessage) -> Pairs:
+    def _back_fields(self, answer: IncomingMessage) -> list[tuple[str, HeaderValue]]:
         head, asked = answer._head, self._request._head
         try:
             framing = response_framing(
@@ -286,7 +290,8 @@ class Passage:
             )
         except ValueError as error:
             raise ParseError("HPE_INVALID_TRANSFER_ENCODING", str(error)) from error
-        return [*add_via(end_to_end(head.pairs), answer.http_version, self._via), *framing]
+        fields = add_via(end_to_end(head.pairs), answer.http_version, self._via)
+        return [*override(fields, self._overrides), *framing]
 
 
 async def unless_left(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from .events import CHUNKED, UNTIL_CLOSE
-from .headers import TOKEN, Pairs
+from .headers import TOKEN, HeaderValue, Pairs
 
 # RFC 9110 section 7.6.1, the two fields of section 11.7 that end at the next proxy,
 # and what frames a message, which is said anew for every hop.
@@ -21,6 +21,9 @@ _ONE_HOP: Final = frozenset(
 )
 # So many intermediaries of one name may stand in a row before it is taken for a loop.
 _MOST_OF_ONE_NAME: Final = 10
+Overrides = Mapping[str, HeaderValue | None]
+"""Fields to set in place of those that came; None leaves one out."""
+
 _is_token = re.compile(TOKEN).fullmatch
 
 
@@ -193,6 +196,15 @@ _FORWARDED: Final = frozenset(
 def fold(name: str) -> str:
     """Write a field's name as an origin may take it: CGI and WSGI make ``-`` to ``_``."""
     return name.lower().replace("_", "-")
+
+
+def override(
+    pairs: Sequence[tuple[str, HeaderValue]], overrides: Overrides
+) -> list[tuple[str, HeaderValue]]:
+    """Set fields in place of those that came under their names; None leaves one out."""
+    names = {fold(name) for name in overrides}
+    kept = [pair for pair in pairs if fold(pair[0]) not in names]
+    return kept + [(name, value) for name, value in overrides.items() if value is not None]
 
 
 def add_forwarded(pairs: Pairs, hop: Hop, *, replace: bool) -> Pairs:
