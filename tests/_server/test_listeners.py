@@ -191,21 +191,25 @@ async def test_a_listener_that_breaks_ends_listen_with_its_error() -> None:
 
 CHILD = """
 import os, sys, trio, trio_nodehttp as http
+from functools import partial
+from tests._server.certificates import Authority
+authority = Authority()
+secure = {"ssl_context": authority.server("127.0.0.1")} if sys.argv[1] == "https" else {}
 os.environ["LISTEN_PID"] = str(os.getpid())
 async def handler(request, response):
     await response.end(f"{request.socket.local_port}")
 async def main():
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(http.serve, handler)
+        server = await nursery.start(partial(http.serve, handler, **secure))
         print(server.address[1], flush=True)
-        async with http.get(server.url) as response:
+        async with http.get(server.url, ssl_context=authority.client()) as response:
             print(await response.text(), flush=True)
         os.kill(os.getpid(), 15)
 trio.run(main)
 """
 
 
-def run_child(environment: dict[str, str], *descriptors: int) -> list[str]:
+def run_child(scheme: str, environment: dict[str, str], *descriptors: int) -> list[str]:
     """Run a server as a service manager does, its sockets from descriptor 3 on."""
 
     def place() -> None:
@@ -213,7 +217,7 @@ def run_child(environment: dict[str, str], *descriptors: int) -> list[str]:
             os.dup2(descriptor, place)
 
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", CHILD],
+        [sys.executable, "-W", "error", "-c", CHILD, scheme],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -226,14 +230,15 @@ def run_child(environment: dict[str, str], *descriptors: int) -> list[str]:
     return done.stdout.split()
 
 
-def test_sockets_of_a_service_manager() -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_sockets_of_a_service_manager(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = str(sock.getsockname()[1])
         descriptor = os.dup(sock.fileno())
         high = os.dup2(descriptor, 60)
         os.close(descriptor)
         try:
-            assert run_child({"LISTEN_FDS": "1"}, high) == [port, port]
+            assert run_child(scheme, {"LISTEN_FDS": "1"}, high) == [port, port]
         finally:
             os.close(high)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from .listeners import inherited_listeners
 from .server import DrainReport, Server
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_WHERE: Final = ("path", "listeners", "backlog", "ssl_context")
 
 
 def create_server(request_listener: Handler | None = None, /, **options: Any) -> Server:
@@ -42,6 +42,10 @@ async def serve(
     port: int = 0,
     host: str | None = None,
     *,
+    path: str | None = None,
+    listeners: Iterable[trio.abc.Listener[Any]] | None = None,
+    backlog: int | None = None,
+    ssl_context: ssl.SSLContext | None = None,
     drain_timeout: float | None = 10.0,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
     **options: Any,
@@ -49,16 +53,19 @@ async def serve(
     """Serve until SIGINT or SIGTERM, then drain.
 
     A second signal cuts what is left at once. Where a service manager hands over
-    sockets (``LISTEN_FDS``) and no port is given, those are used.
+    sockets (``LISTEN_FDS``) and nothing says where to listen, those are used.
 
     Args:
         handler: ``async handler(request, response)``.
         port: The TCP port; 0 for any that is free.
         host: The address; None for all of this machine.
+        path: A Unix socket instead.
+        listeners: Ready-made listeners instead; they are closed at the end.
+        backlog: Connections that may wait to be accepted.
+        ssl_context: Speak TLS.
         drain_timeout: Seconds that running requests may take to finish.
         task_status: For ``await nursery.start(serve, ...)``, which gives the server.
-        options: Options of ``create_server``, and ``path``, ``listeners``,
-            ``backlog`` and ``ssl_context`` of ``Server.listen``.
+        options: Those of ``create_server``.
 
     Returns:
         How the drain went; None if the server was closed otherwise.
@@ -67,17 +74,23 @@ async def serve(
     the main thread, where Python knows no signals. When it is cancelled, all
     connections are closed at once.
     """
-    where = {name: options.pop(name) for name in _WHERE if name in options}
     server = create_server(handler, **options)
-    if not where and port == 0 and host is None:
-        where = {"listeners": found} if (found := inherited_listeners()) else {}
+    if port == 0 and host is None and path is None and listeners is None:
+        listeners = inherited_listeners() or None
     stopper = _Stopper(server, drain_timeout)
-    listen: Callable[..., Awaitable[None]] = server.listen
     with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopper.run, signals)
             try:
-                await listen(port, host, task_status=task_status, **where)
+                await server.listen(
+                    port,
+                    host,
+                    path=path,
+                    listeners=listeners,
+                    backlog=backlog,
+                    ssl_context=ssl_context,
+                    task_status=task_status,
+                )
             except Exception as error:  # noqa: BLE001 - raised below
                 # Raised inside the nursery it would arrive in a group.
                 stopper.failure = error
