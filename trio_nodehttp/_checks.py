@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import attrs
@@ -25,6 +26,24 @@ def describing(options: type) -> Callable[[Class], Class]:
         return owner
 
     return describe
+
+
+def unexpected(function: str, name: str, known: Iterable[str]) -> TypeError:
+    """Make the error of an option that there is not; it names the closest, if one is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return TypeError(f"{function}() got an unexpected option {name!r}{hint}")
+
+
+def check_known(function: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Check that there are options of these names.
+
+    Raises:
+        TypeError: There is none of one name; the message names the closest.
+    """
+    for name in names:
+        if name not in known:
+            raise unexpected(function, name, known)
 
 
 def seconds(_: object, field: Field[Any], value: object) -> None:

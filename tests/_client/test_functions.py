@@ -55,8 +55,10 @@ async def test_the_global_agent_can_be_another(
 
 
 def test_unknown_option() -> None:
-    with pytest.raises(TypeError, match="surprise"):
+    with pytest.raises(TypeError, match=r"^request\(\) got an unexpected option 'surprise'$"):
         http.request("http://a/", surprise=1)
+    with pytest.raises(TypeError, match=r"option 'timout'; did you mean 'timeout'\?$"):
+        http.get("http://a/", timout=1)
 
 
 async def test_get_that_fails_leaves_nothing(nursery: Any, autojump_clock: Any) -> None:

@@ -139,8 +139,10 @@ async def test_serve_ends_with_its_server() -> None:
 
 
 async def test_errors_of_serve_arrive_alone() -> None:
-    with pytest.raises(TypeError, match="no_such_option"):
-        await http.serve(hello, no_such_option=1)
+    with pytest.raises(
+        TypeError, match=r"^serve\(\) .* 'drain_time'; did you mean 'drain_timeout'\?$"
+    ):
+        await http.serve(hello, drain_time=1)
     with pytest.raises(http.OutOfRangeError, match="port"):
         await http.serve(hello, 70000)
     with pytest.raises(http.InvalidArgValueError, match="path"):

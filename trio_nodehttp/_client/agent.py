@@ -39,7 +39,7 @@ class Agent(Overrides):
     Further keyword arguments are the options below.
 
     Raises:
-        TypeError: There is no such option.
+        TypeError: There is no such option; the message names the closest.
         InvalidArgTypeError: An option has the wrong type; the message names it.
         InvalidArgValueError: An option has a wrong value; the message names it.
         OutOfRangeError: An option is out of its range; the message names it.

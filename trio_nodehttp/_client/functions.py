@@ -51,6 +51,7 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
         The request; nothing has been sent or opened.
 
     Raises:
+        TypeError: There is no such option; the message names the closest.
         InvalidURLError: The URL cannot be read.
         InvalidProtocolError: Its scheme is neither http nor https.
         UnescapedCharactersError: The path holds spaces or control characters.

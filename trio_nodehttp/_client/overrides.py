@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import trio
 
 from .. import _checks
@@ -15,11 +16,14 @@ from .dial import dial
 from .options import AgentOptions, ConnectOptions, Connector, tls_identity
 from .proxy import Environment, Proxy, choose_proxy, read_environment, read_proxy
 
+_OPTIONS: Final = frozenset(("create_connection", *attrs.fields_dict(AgentOptions)))
+
 
 class Overrides(AgentOptions):
     """The options of an agent, and the methods that are made to be overridden."""
 
     def __init__(self, *, create_connection: Connector | None = None, **options: Any) -> None:
+        _checks.check_known("Agent", options, _OPTIONS)
         _checks.check_function("create_connection", create_connection)
         AgentOptions.__init__(self, **options)
         self._connector = create_connection

@@ -121,14 +121,14 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Check every option.
 
     Raises:
-        TypeError: There is no such option.
+        TypeError: There is no such option; the message names the closest.
         InvalidArgTypeError: One has the wrong type; the message names it.
         InvalidArgValueError: One has a wrong value; the message names it.
     """
     for name, value in options.items():
         check = CHECKS.get(name)
         if check is None:
-            raise TypeError(f"request() got an unexpected option {name!r}")
+            raise _checks.unexpected("request", name, CHECKS)
         check(name, value)
 
 

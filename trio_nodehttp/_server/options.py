@@ -128,4 +128,6 @@ class ServerOptions:
             )
 
 
+OPTIONS: Final = frozenset(attrs.fields_dict(ServerOptions))
+
 logger = logging.getLogger("trio_nodehttp")

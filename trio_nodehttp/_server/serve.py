@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import trio
 
+from .._checks import check_known
 from .answers import Handler
 from .listeners import inherited_listeners
+from .options import OPTIONS
 from .server import DrainReport, Server
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -30,7 +32,7 @@ def create_server(request_listener: Handler | None = None, /, **options: Any) ->
         The server; it does not listen yet.
 
     Raises:
-        TypeError: There is no such option.
+        TypeError: There is no such option; the message names the closest.
         InvalidArgTypeError: An option has the wrong type; the message names it.
         OutOfRangeError: An option is out of its range; the message names it.
     """
@@ -74,6 +76,7 @@ async def serve(
     the main thread, where Python knows no signals. When it is cancelled, all
     connections are closed at once.
     """
+    check_known("serve", options, {*OPTIONS, *(serve.__kwdefaults__ or ())})
     server = create_server(handler, **options)
     if port == 0 and host is None and path is None and listeners is None:
         listeners = inherited_listeners() or None

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import trio
 
-from .._checks import describing
+from .._checks import check_known, describing
 from .._errors import (
     InvalidArgTypeError,
     ServerAlreadyListenError,
@@ -29,7 +29,7 @@ from .listeners import (
     open_listeners,
     url_of,
 )
-from .options import ServerOptions
+from .options import OPTIONS, ServerOptions
 from .session import Session
 from .state import DETACHED
 from .sweep import find_departed
@@ -82,6 +82,7 @@ class Server(ServerOptions, Answering):
     EVENTS = ANSWERING | _OBSERVED
 
     def __init__(self, request_listener: Handler | None = None, /, **options: Any) -> None:
+        check_known("create_server", options, OPTIONS)
         ServerOptions.__init__(self, **options)
         self._observers = None
         self._handlers = Handlers()
