@@ -39,6 +39,7 @@ def test_the_defaults_are_those_of_node() -> None:
         ({"max_sockets": -1}, "ERR_OUT_OF_RANGE"),
         ({"timeout": -1}, "ERR_OUT_OF_RANGE"),
         ({"scheduling": "random"}, "ERR_INVALID_ARG_VALUE"),
+        ({"family": 5}, "ERR_INVALID_ARG_VALUE"),
         ({"create_connection": 1}, "ERR_INVALID_ARG_TYPE"),
         ({"ssl_context": "mine"}, "ERR_INVALID_ARG_TYPE"),
         ({"default_port": 65536}, "ERR_OUT_OF_RANGE"),

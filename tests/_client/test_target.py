@@ -43,6 +43,7 @@ class Pieces:
         {"body": Pieces()},
         {"create_connection": nothing, "lookup": nothing},
         {"default_port": 8080, "port": "80", "local_port": 0},
+        *({"family": family} for family in (0, 4, 6, "IPv4", "IPv6")),
         {"hints": 0, "max_headers_count": 0, "max_header_size": 1},
         {"insecure_http_parser": False, "set_host": True, "set_default_headers": False},
         {"join_duplicate_headers": True, "retry_stale": True},
@@ -65,6 +66,11 @@ def test_good_options(options: dict[str, Any]) -> None:
         ({"body": {"json": True}}, http.InvalidArgTypeError),
         ({"create_connection": 1}, http.InvalidArgTypeError),
         ({"default_port": -1}, http.OutOfRangeError),
+        ({"family": 5}, http.InvalidArgValueError),
+        ({"family": True}, http.InvalidArgValueError),
+        ({"family": 4.0}, http.InvalidArgValueError),
+        ({"family": "4"}, http.InvalidArgValueError),
+        ({"family": []}, http.InvalidArgValueError),
         ({"host": 1}, http.InvalidArgTypeError),
         ({"host": "a.test\r\nX: y"}, http.InvalidCharError),
         ({"host": "a b"}, http.InvalidCharError),
@@ -144,6 +150,13 @@ def test_the_usual_target_is_made_once() -> None:
     second, _ = connect_options(http.Agent(), "http:", "a.test", 80, {"family": None})
     assert first is second is plain_target("http:", "a.test", 80, None)[0]
     assert name == first.name == "a.test:80:"
+
+
+@pytest.mark.parametrize(("named", "family"), [("IPv4", 4), ("IPv6", 6)])
+def test_a_family_may_be_named(named: str, family: int) -> None:
+    usual, number = connect_options(http.Agent(), "http:", "a.test", 80, {"family": family})
+    for agent, options in ((http.Agent(), {"family": named}), (http.Agent(family=named), {})):
+        assert connect_options(agent, "http:", "a.test", 80, options) == (usual, number)
 
 
 def test_what_a_request_says_goes_before_what_the_agent_says() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 import trio
@@ -19,6 +19,8 @@ from .._errors import (
 )
 from .._sansio.destination import origin_name
 from .proxy import Proxy, read_proxy
+
+_FAMILIES: Final = (0, 4, 6, "IPv4", "IPv6")
 
 Lookup = Callable[..., Awaitable[Sequence[str]]]
 
@@ -46,7 +48,7 @@ class ConnectOptions:
         socket_path: A Unix socket instead.
         local_address: The address to connect from.
         local_port: The port to connect from.
-        family: 4, 6 or None for both.
+        family: 4 or 6; 0 or None for both.
         hints: Flags for ``getaddrinfo``.
         lookup: ``async lookup(host, options)`` giving addresses, instead of getaddrinfo.
         no_delay: Set TCP_NODELAY.
@@ -121,6 +123,17 @@ def check_port(name: str, value: object) -> None:
         raise OutOfRangeError(f"{name} must be within 0 and 65535, not {value!r}")
 
 
+def check_family(name: str, value: object) -> None:
+    """Check a family of addresses: 4 or 6, also by name; 0 or None for both.
+
+    Raises:
+        InvalidArgValueError: It is none of these.
+    """
+    comparable = isinstance(value, (int, str)) and not isinstance(value, bool)
+    if value is not None and not (comparable and value in _FAMILIES):
+        raise InvalidArgValueError(f"{name} must be one of {_FAMILIES}, not {value!r}")
+
+
 def check_protocol(name: str, value: object) -> None:
     """Check a protocol; None for the default.
 
@@ -193,7 +206,7 @@ class AgentOptions:
         ssl_context: The TLS context for ``https:``.
         default_port: The port that ``Host`` leaves out; None for the protocol's.
         protocol: The protocol where a request names none.
-        family: 4, 6 or None for both.
+        family: 4 or ``"IPv4"``, 6 or ``"IPv6"``; 0 or None for both.
         local_address: The address to connect from.
         proxy: The URL of a proxy, ``"http://user:password@host:port"``, or ``"env"``
             to read ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``
@@ -220,6 +233,6 @@ class AgentOptions:
     )
     default_port: int | None = attrs.field(default=None, validator=_validator(check_port))
     protocol: str | None = attrs.field(default="http:", validator=_validator(check_protocol))
-    family: int | None = None
+    family: int | str | None = attrs.field(default=None, validator=_validator(check_family))
     local_address: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))
     proxy: str | None = attrs.field(default=None, repr=False, validator=_validator(check_proxy))

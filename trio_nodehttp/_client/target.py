@@ -27,7 +27,7 @@ from .._sansio.destination import (
 from .._sansio.headers import is_token, pairs_of
 from .._timeouts import check_seconds
 from .agent import Agent, check_agent
-from .options import ConnectOptions, check_context, check_port, check_protocol
+from .options import ConnectOptions, check_context, check_family, check_port, check_protocol
 
 Check = Callable[[str, Any], object]
 
@@ -90,7 +90,7 @@ CHECKS: Final[dict[str, Check]] = {
     "body": _check_body,
     "create_connection": _checks.check_function,
     "default_port": check_port,
-    "family": _check_any,
+    "family": check_family,
     "headers": _check_any,
     "hints": _check_max_count,
     "host": _check_host,
@@ -171,6 +171,9 @@ _CONNECT_NAMES: Final = frozenset(
     "socket_path local_address local_port family hints lookup server_hostname".split()
 )
 
+# As a socket's address has it, which Node takes too.
+_NAMED_FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
+
 
 def connect_options(
     agent: Agent, protocol: str, host: str, port: int, options: Mapping[str, Any]
@@ -190,6 +193,8 @@ def connect_options(
         special |= {"proxy": proxy, "tunnel": tunnel}
     if not special:
         return usual, name
+    if special.get("family") in _NAMED_FAMILIES:
+        special["family"] = _NAMED_FAMILIES[special["family"]]
     made = attrs.evolve(usual, **special)
     return made, made.name
 
