@@ -37,7 +37,7 @@ async def pieces(path: str, size: int) -> AsyncIterator[bytes]:
 async def upload(path: str, url: str) -> int:
     """Send the file, and tell the exit code."""
     size = os.stat(path).st_size  # noqa: PTH116  # once, before anything runs
-    headers = {"Content-Length": size, "Content-Type": "application/octet-stream"}
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     try:
         async with http.request(
             url, method="PUT", headers=headers, body=pieces(path, size)

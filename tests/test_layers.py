@@ -21,6 +21,7 @@ TABLE = """
     _sansio.codec           _sansio.hops
     _sansio.codec_h11
 
+    _typing
     _timeouts               _observers              _encodings
     _checks                 _memory                 _facts
     _fields                 _faulty

@@ -22,8 +22,10 @@ from ._client.functions import request as request
 from ._client.information import Information as Information
 from ._client.lease import AgentStats as AgentStats
 from ._client.lease import OriginStats as OriginStats
+from ._client.options import AgentOptions as AgentOptions
 from ._client.options import ConnectOptions as ConnectOptions
 from ._client.request import ClientRequest as ClientRequest
+from ._client.target import RequestOptions as RequestOptions
 from ._client.timings import Timings as Timings
 from ._client.upgraded import Upgraded as Upgraded
 from ._errors import AbortedError as AbortedError
@@ -76,6 +78,7 @@ from ._sansio.headers import validate_header_name as validate_header_name
 from ._sansio.headers import validate_header_value as validate_header_value
 from ._sansio.status import METHODS as METHODS
 from ._sansio.status import STATUS_CODES as STATUS_CODES
+from ._server.options import ServerOptions as ServerOptions
 from ._server.response import ServerResponse as ServerResponse
 from ._server.serve import create_server as create_server
 from ._server.serve import serve as serve

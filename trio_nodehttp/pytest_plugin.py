@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any
 
 import trio
 from pytest_trio import trio_fixture
 
 from ._server.answers import Handler
+from ._server.options import ServerOptions
 from ._server.serve import create_server
 from ._server.server import Server
+from ._typing import Unpack
 from .testing import MemoryNetwork
 
 
@@ -40,7 +41,7 @@ class HTTPServerFactory:
         *,
         ssl_context: ssl.SSLContext | None = None,
         path: str | None = None,
-        **options: Any,
+        **options: Unpack[ServerOptions],
     ) -> Server:
         """Start a server on a free port of 127.0.0.1.
 

@@ -22,12 +22,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import attrs
 import trio
 
 from ._client.agent import Agent
+from ._client.options import AgentOptions
 from ._faulty import (
     Close,
     Dialogue,
@@ -41,6 +42,7 @@ from ._faulty import (
     Step,
 )
 from ._memory import DEFAULT_BUFFER_SIZE, MemoryStream, memory_pipe
+from ._typing import Unpack
 
 __all__ = [
     "Close",
@@ -293,7 +295,7 @@ class MemoryNetwork:
         """
         return await self.connect(options.host, options.port)
 
-    def agent(self, **options: Any) -> Agent:
+    def agent(self, **options: Unpack[AgentOptions]) -> Agent:
         """Make an agent whose connections go through this network.
 
         Args:

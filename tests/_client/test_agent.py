@@ -57,9 +57,9 @@ def test_a_wrong_option_is_named(options: dict[str, Any], code: str) -> None:
 def test_an_unknown_option_is_refused() -> None:
     told = r"^Agent\(\) got an unexpected option 'max_socket'; did you mean 'max_sockets'\?$"
     with pytest.raises(TypeError, match=told):
-        http.Agent(max_socket=1)
+        http.Agent(max_socket=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="did you mean 'create_connection'"):
-        http.Agent(create_connexion=None)
+        http.Agent(create_connexion=None)  # type: ignore[call-arg]
 
 
 def test_an_option_is_checked_when_it_is_changed_too() -> None:

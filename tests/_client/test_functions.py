@@ -30,7 +30,7 @@ def test_which_agent_is_used() -> None:
     bare = http.request("http://a/", create_connection=no_connection)._agent
     assert bare is not http.global_agent
     with pytest.raises(TypeError, match="agent"):
-        http.request("http://a/", agent="global")
+        http.request("http://a/", agent="global")  # type: ignore[arg-type]
 
 
 async def test_the_global_agent_can_be_another(
@@ -56,9 +56,9 @@ async def test_the_global_agent_can_be_another(
 
 def test_unknown_option() -> None:
     with pytest.raises(TypeError, match=r"^request\(\) got an unexpected option 'surprise'$"):
-        http.request("http://a/", surprise=1)
+        http.request("http://a/", surprise=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"option 'timout'; did you mean 'timeout'\?$"):
-        http.get("http://a/", timout=1)
+        http.get("http://a/", timout=1)  # type: ignore[call-arg]
 
 
 async def test_get_that_fails_leaves_nothing(nursery: Any, autojump_clock: Any) -> None:

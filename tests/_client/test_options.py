@@ -12,7 +12,7 @@ import trio
 
 import trio_nodehttp as http
 from trio_nodehttp._client.options import (
-    AgentOptions,
+    AgentSettings,
     check_context,
     check_port,
     check_protocol,
@@ -57,9 +57,9 @@ def test_contexts() -> None:
 
 def test_the_margin_falls_back_to_a_second() -> None:
     for value in (0, 0.5, 3):
-        assert AgentOptions(keep_alive_timeout_buffer=value).keep_alive_timeout_buffer == value
+        assert AgentSettings(keep_alive_timeout_buffer=value).keep_alive_timeout_buffer == value
     for bad in (-1, math.inf, math.nan, None, "2", True):
-        assert AgentOptions(keep_alive_timeout_buffer=bad).keep_alive_timeout_buffer == 1.0
+        assert AgentSettings(keep_alive_timeout_buffer=bad).keep_alive_timeout_buffer == 1.0
 
 
 # --- the keys ---------------------------------------------------------------------------------

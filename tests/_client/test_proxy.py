@@ -67,7 +67,7 @@ def test_an_error_names_the_option_and_not_the_requests_url() -> None:
 
 def test_a_proxy_is_text() -> None:
     with pytest.raises(InvalidArgTypeError, match="proxy must be a string"):
-        Agent(proxy=8080)
+        Agent(proxy=8080)  # type: ignore[arg-type]
 
 
 def test_credentials_tell_proxies_apart_and_are_not_shown() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import trio_nodehttp as http
 from tests._server.kit import ask, echo, serving
-from trio_nodehttp._server.options import ServerOptions
+from trio_nodehttp._server.options import ServerSettings
 
 TIMES = [
     "headers_timeout",
@@ -41,7 +41,7 @@ OTHERS = [*CLASSES, "unique_headers", "should_upgrade_callback"]
 
 
 def test_every_option_is_checked_below() -> None:
-    names = [field.name for field in attrs.fields(ServerOptions)]
+    names = [field.name for field in attrs.fields(ServerSettings)]
     assert sorted(names) == sorted([*TIMES, *FLAGS, *COUNTS, *SIZES, *CHOICES, *OTHERS])
 
 
@@ -97,7 +97,7 @@ def test_there_is_no_other_option() -> None:
         r"did you mean 'keep_alive_timeout'\?$"
     )
     with pytest.raises(TypeError, match=told):
-        http.create_server(keepalive_timeout=5)
+        http.create_server(keepalive_timeout=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.node_api("http.createServer|insecureHTTPParser")

@@ -142,7 +142,7 @@ async def test_errors_of_serve_arrive_alone() -> None:
     with pytest.raises(
         TypeError, match=r"^serve\(\) .* 'drain_time'; did you mean 'drain_timeout'\?$"
     ):
-        await http.serve(hello, drain_time=1)
+        await http.serve(hello, drain_time=1)  # type: ignore[call-arg]
     with pytest.raises(http.OutOfRangeError, match="port"):
         await http.serve(hello, 70000)
     with pytest.raises(http.InvalidArgValueError, match="path"):

@@ -203,7 +203,7 @@ async def test_a_failed_handshake_leaves_no_socket(answer: bytes, text: str) -> 
 
 @pytest.mark.parametrize("on_error", ["log", "raise"])
 async def test_tasks_that_a_client_leaves_are_a_line_in_the_log(
-    on_error: str, caplog: pytest.LogCaptureFixture
+    on_error: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def two_tasks(request: Any, stream: Any) -> None:
         async def listen(ws: WebSocket) -> None:

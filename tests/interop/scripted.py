@@ -81,12 +81,7 @@ async def ask_ours(port: int, requests: Sequence[Mapping[str, Any]]) -> list[sco
 async def _fetch(port: int, path: str, *, upgrade: bool = False, **options: Any) -> score.Told:
     if upgrade:
         options["headers"] = {"Connection": "Upgrade", "Upgrade": "h2c"}
-    options = {
-        "host": "127.0.0.1",
-        "port": port,
-        "path": path,
-        "agent": False,
-    } | options
+    options = {"host": "127.0.0.1", "port": port, "path": path, "agent": False, **options}
     told = score.Told()
     try:
         async with http.request(**options) as request:

@@ -94,6 +94,7 @@ async def test_no_agent_and_no_port() -> None:
 async def test_the_margin_below_the_servers_hint(autojump_clock: trio.testing.MockClock) -> None:
     assert http.Agent().keep_alive_timeout_buffer == 1.0
     assert http.Agent(keep_alive_timeout_buffer=1.5).keep_alive_timeout_buffer == 1.5
+    value: Any
     for value in (-0.1, -100, math.inf, -math.inf, math.nan, "1", None, True):
         assert http.Agent(keep_alive_timeout_buffer=value).keep_alive_timeout_buffer == 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import trio
@@ -84,7 +85,7 @@ async def test_two_free_sockets_are_kept() -> None:
         (math.nan, ValueError),
     ],
 )
-def test_max_total_sockets_is_checked(value: object, error: type[Exception] | None) -> None:
+def test_max_total_sockets_is_checked(value: Any, error: type[Exception] | None) -> None:
     if error is None:
         assert http.Agent(max_total_sockets=value).max_total_sockets == value
         return

@@ -169,7 +169,7 @@ async def test_scheduling_picks_the_socket(scheduling: Any) -> None:
 @pytest.mark.node("test-http-agent-scheduling.js")
 def test_another_scheduling_is_refused() -> None:
     with pytest.raises(http.InvalidArgValueError, match=r"scheduling .*'fifo', 'lifo'") as caught:
-        http.Agent(scheduling="filo")
+        http.Agent(scheduling="filo")  # type: ignore[arg-type]
     assert caught.value.code == "ERR_INVALID_ARG_VALUE"
 
 

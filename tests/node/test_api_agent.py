@@ -136,7 +136,7 @@ async def test_scheduling_chooses_the_idle_socket(scheduling: Any) -> None:
             assert third.socket is expected
             await third.read()
     with pytest.raises(http.InvalidArgValueError):
-        http.Agent(scheduling="random")
+        http.Agent(scheduling="random")  # type: ignore[arg-type]
 
 
 @pytest.mark.node_api("new Agent|timeout")

@@ -300,7 +300,7 @@ async def test_options_say_where_to_connect() -> None:
                 response = await request.get_response()
                 assert (await response.text()).startswith("GET /x\n")
             with pytest.raises(http.InvalidArgTypeError):
-                http.request(host="a.test", agent="none")
+                http.request(host="a.test", agent="none")  # type: ignore[arg-type]
 
 
 @pytest.mark.node_api("http.request|agent")
@@ -344,7 +344,11 @@ async def test_lookup_resolves_names() -> None:
 
     async with listening(server):
         assert isinstance(server.address, tuple)
-        where = {"host": "name.test", "port": server.address[1], "agent": False}
+        where: dict[str, Any] = {
+            "host": "name.test",
+            "port": server.address[1],
+            "agent": False,
+        }
         hints = stdlib_socket.AI_ADDRCONFIG
         async with http.get(**where, lookup=lookup, family=4, hints=hints) as response:
             assert response.socket.remote_address == "127.0.0.1"

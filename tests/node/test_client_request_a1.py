@@ -6,6 +6,7 @@ import errno
 import socket as stdlib_socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse, urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ URL = "http://origin.test/"
 EMPTY_REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-async def sent_head(**options: object) -> bytes:
+async def sent_head(**options: Any) -> bytes:
     """The head that a request without a body sends."""
     seen: list[bytes] = []
 
@@ -107,7 +108,7 @@ async def test_default_headers(method: str) -> None:
 @pytest.mark.node("test-http-client-defaults.js")
 @pytest.mark.node_api("http.request|method", "http.request|path")
 @pytest.mark.parametrize("options", [{}, {"method": ""}, {"path": ""}, {"method": "", "path": ""}])
-async def test_path_and_method_have_defaults(options: dict[str, str]) -> None:
+async def test_path_and_method_have_defaults(options: http.RequestOptions) -> None:
     request = http.request(URL, **options)
     assert (request.method, request.path) == ("GET", "/")
     request = http.request({"host": "origin.test", **options})

@@ -307,7 +307,7 @@ async def test_the_timeout_option_fires_once(autojump_clock: trio.testing.MockCl
 def test_no_timeout_is_said_with_none() -> None:
     assert http.request(URL, timeout=None).socket is None
     with pytest.raises(TypeError, match="timeout must be a number"):
-        http.request(URL, timeout="1")
+        http.request(URL, timeout="1")  # type: ignore[arg-type]
 
 
 @pytest.mark.node("test-http-client-timeout.js")

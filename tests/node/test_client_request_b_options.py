@@ -352,7 +352,7 @@ async def test_options_are_not_changed(echo_server: Any) -> None:
         assert response.headers["x-line"] == "GET /"
         assert response.headers["x-host"] == "localhost"
     assert options == before
-    headers = [["a", "b"]]
+    headers: Any = [["a", "b"]]
     http.request("http://origin.test/", headers=headers).set_header("c", "d")
     assert headers == [["a", "b"]]
 

@@ -114,7 +114,7 @@ async def test_request_timeout_beats_the_agents(
 @pytest.mark.node("test-http-client-timeout-option.js")
 async def test_timeout_option(nursery: Any, autojump_clock: Any) -> None:
     with pytest.raises(TypeError, match="timeout") as caught:
-        http.request("http://origin.test/", timeout="1")
+        http.request("http://origin.test/", timeout="1")  # type: ignore[arg-type]
     assert getattr(caught.value, "code", None) == "ERR_INVALID_ARG_TYPE"
     assert not http.request("http://origin.test/", timeout=None).destroyed
 

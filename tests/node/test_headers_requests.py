@@ -110,6 +110,7 @@ async def test_a_path_is_checked_when_it_is_assigned(autojump_clock: Any) -> Non
 @pytest.mark.node("test-http-client-reject-unexpected-agent.js")
 @pytest.mark.node_api("http.request|agent", "http|http.globalAgent")
 async def test_what_may_be_an_agent(autojump_clock: Any) -> None:
+    wrong: Any
     for wrong in (True, "agent", "", {}, 1, 0, hello, lambda: None, object()):
         with pytest.raises(http.InvalidArgTypeError, match="agent") as caught:
             http.request(URL, agent=wrong)
@@ -150,6 +151,7 @@ async def test_latin_1_in_a_header(autojump_clock: Any) -> None:
 @pytest.mark.node_api("http.request|host", "http.request|hostname")
 async def test_a_host_is_a_string(autojump_clock: Any) -> None:
     day = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+    wrong: Any
     for wrong in ({}, [], float("nan"), float("inf"), 1, 0, True, False, day, b"a.test", object()):
         for name in ("hostname", "host"):
             with pytest.raises(http.InvalidArgTypeError, match=rf"^{name} must be") as caught:

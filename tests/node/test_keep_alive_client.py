@@ -56,7 +56,7 @@ async def test_the_client_drops_the_socket_by_the_servers_hint(
         agent = http.global_agent
         before = agent.stats().opened
         create_connection = origin.network.create_connection
-        options = {"agent": agent, "create_connection": create_connection}
+        options: http.RequestOptions = {"agent": agent, "create_connection": create_connection}
         async with http.get(URL, **options) as response:
             assert response.headers["keep-alive"] == "timeout=1"
             assert await response.text() == ""

@@ -153,11 +153,12 @@ async def test_a_control_character_in_a_value(autojump_clock: Any) -> None:
         http.create_server(insecure_http_parser=True)
     with pytest.raises(http.ParserUnavailableError, match="llhttp"):
         http.request(URL, insecure_http_parser=True)
+    wrong: Any
     for wrong in (0, 1, "yes", None):
         with pytest.raises(http.InvalidArgTypeError, match="insecure_http_parser"):
             http.create_server(insecure_http_parser=wrong)
     with pytest.raises(http.InvalidArgTypeError, match="insecure_http_parser"):
-        http.request(URL, insecure_http_parser="yes")
+        http.request(URL, insecure_http_parser="yes")  # type: ignore[arg-type]
     assert http.create_server(insecure_http_parser=False).insecure_http_parser is False
 
 

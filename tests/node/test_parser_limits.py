@@ -170,7 +170,8 @@ async def test_a_client_refuses_16_kib_and_takes_a_byte_less(
     peer = FaultyServer([Expect(b"\r\n\r\n"), Send(data, piece=100)])
     async with MemoryNetwork() as network:
         network.listen("a.test", 80, peer)
-        options = {} if limit == http.max_header_size else {"max_header_size": limit}
+        told = limit != http.max_header_size
+        options: dict[str, Any] = {"max_header_size": limit} if told else {}
         agent = http.Agent(create_connection=network.create_connection)
         async with agent, http.request(URL, agent=agent, **options) as request:
             await request.end()

@@ -261,7 +261,7 @@ async def test_two_posts_are_streamed_into_a_file(tmp_path: Path, autojump_clock
         statuses = []
 
         async def post() -> None:
-            options = {"method": "POST", "headers": {"Content-Length": 5}}
+            options: Any = {"method": "POST", "headers": {"Content-Length": 5}}
             async with http.request("http://a.test/", agent=agent, **options) as request:
                 await request.write("123")
                 await request.end("45")

@@ -134,7 +134,7 @@ async def upgrade_and_fail(request: Request, stream: Any) -> None:
 
 @pytest.mark.parametrize("on_error", ["log", "raise"])
 async def test_promise_16_a_handlers_error_is_logged_or_raised(
-    on_error: str, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+    on_error: Any, autojump_clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(request: Request, response: Response) -> None:
         raise LookupError("mine")

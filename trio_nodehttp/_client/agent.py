@@ -12,16 +12,17 @@ import trio
 from .._checks import describing
 from .._errors import InvalidArgTypeError
 from .._transport import Socket
+from .._typing import Unpack
 from .keeper import Keeper
 from .lease import AgentStats, OriginStats, PooledConnection, Tally
-from .options import AgentOptions, ConnectOptions, Connector
+from .options import AgentOptions, AgentSettings, ConnectOptions, Connector
 from .overrides import Overrides
 from .timings import Timings
 
 _LIMITS: Final = frozenset({"max_sockets", "max_total_sockets", "max_free_sockets"})
 
 
-@describing(AgentOptions)
+@describing(AgentSettings)
 class Agent(Overrides):
     """Keeps sockets for requests to share (Node: ``http.Agent``).
 
@@ -45,7 +46,9 @@ class Agent(Overrides):
         OutOfRangeError: An option is out of its range; the message names it.
     """
 
-    def __init__(self, *, create_connection: Connector | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, create_connection: Connector | None = None, **options: Unpack[AgentOptions]
+    ) -> None:
         Overrides.__init__(self, create_connection=create_connection, **options)
         self._tally = Tally()
         self._keepers: WeakKeyDictionary[trio.lowlevel.TrioToken, Keeper] = WeakKeyDictionary()

@@ -11,9 +11,10 @@ from typing import Any
 from .._errors import InvalidArgTypeError
 from .._incoming import IncomingMessage
 from .._sansio.headers import HeaderValue
+from .._typing import Unpack
 from .agent import Agent, check_agent
 from .request import ClientRequest
-from .target import read_mapping
+from .target import RequestOptions, read_mapping
 from .upgraded import Upgraded
 
 global_agent = Agent(keep_alive=True, timeout=5.0)
@@ -32,7 +33,7 @@ def set_global_agent(agent: Agent) -> None:
     global_agent = agent
 
 
-def request(url: Any = None, /, **options: Any) -> ClientRequest:
+def request(url: Any = None, /, **options: Unpack[RequestOptions]) -> ClientRequest:
     """Make a request; ``async with`` it to send it (Node: ``http.request``).
 
     Args:
@@ -59,16 +60,17 @@ def request(url: Any = None, /, **options: Any) -> ClientRequest:
         InvalidArgTypeError: An option has the wrong type; the message names it.
         InvalidArgValueError: An option has a wrong value; the message names it.
     """
+    given: Mapping[str, Any] = options
     if isinstance(url, Mapping):
-        url, options = None, {**read_mapping(url), **options}
-    agent = options.get("agent")
+        url, given = None, {**read_mapping(url), **options}
+    agent = given.get("agent")
     if agent is None:
-        agent = global_agent if options.get("create_connection") is None else Agent()
+        agent = global_agent if given.get("create_connection") is None else Agent()
     elif agent is False:
         agent = Agent()
     else:
         check_agent(agent)
-    return ClientRequest(url, agent, options)
+    return ClientRequest(url, agent, given)
 
 
 class Get:
@@ -104,7 +106,7 @@ class Get:
         self.request._leave()
 
 
-def get(url: Any = None, /, **options: Any) -> Get:
+def get(url: Any = None, /, **options: Unpack[RequestOptions]) -> Get:
     """Make a GET request (Node: ``http.get``); enter what it gives for the response.
 
     Takes and raises what ``request`` does; the method is GET unless given.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict, get_args
 
 import attrs
 import trio
@@ -20,7 +20,8 @@ from .._errors import (
 from .._sansio.destination import origin_name
 from .proxy import Proxy, read_proxy
 
-_FAMILIES: Final = (0, 4, 6, "IPv4", "IPv6")
+Family = Literal[0, 4, 6, "IPv4", "IPv6"]
+_FAMILIES: Final = get_args(Family)
 
 Lookup = Callable[..., Awaitable[Sequence[str]]]
 
@@ -185,7 +186,7 @@ def _buffer(value: Any) -> float:
 
 
 @attrs.define(kw_only=True, slots=False, eq=False, repr=False)
-class AgentOptions:
+class AgentSettings:
     """The options of ``Agent``; each is an attribute of it too.
 
     Attributes:
@@ -233,6 +234,32 @@ class AgentOptions:
     )
     default_port: int | None = attrs.field(default=None, validator=_validator(check_port))
     protocol: str | None = attrs.field(default="http:", validator=_validator(check_protocol))
-    family: int | str | None = attrs.field(default=None, validator=_validator(check_family))
+    family: Family | None = attrs.field(default=None, validator=_validator(check_family))
     local_address: str | None = attrs.field(default=None, validator=_validator(_checks.check_text))
     proxy: str | None = attrs.field(default=None, repr=False, validator=_validator(check_proxy))
+
+
+class AgentOptions(TypedDict, total=False):
+    """The options of ``Agent`` for a type checker, without ``create_connection``.
+
+    For those who keep options or pass them on: ``options: AgentOptions = {...}``, or
+    ``**options: Unpack[AgentOptions]``.
+    """
+
+    keep_alive: bool
+    keep_alive_initial_delay: float
+    max_sockets: float | None
+    max_total_sockets: float | None
+    max_free_sockets: float | None
+    scheduling: Literal["lifo", "fifo"]
+    timeout: float | None
+    max_age: float | None
+    queue_timeout: float | None
+    keep_alive_timeout_buffer: float
+    retry_stale: bool
+    ssl_context: ssl.SSLContext | None
+    default_port: int | None
+    protocol: str | None
+    family: Family | None
+    local_address: str | None
+    proxy: str | None

@@ -12,20 +12,23 @@ import trio
 from .. import _checks
 from .._sansio.destination import origin_name
 from .._transport import Socket
+from .._typing import Unpack
 from .dial import dial
-from .options import AgentOptions, ConnectOptions, Connector, tls_identity
+from .options import AgentOptions, AgentSettings, ConnectOptions, Connector, tls_identity
 from .proxy import Environment, Proxy, choose_proxy, read_environment, read_proxy
 
-_OPTIONS: Final = frozenset(("create_connection", *attrs.fields_dict(AgentOptions)))
+_OPTIONS: Final = frozenset(("create_connection", *attrs.fields_dict(AgentSettings)))
 
 
-class Overrides(AgentOptions):
+class Overrides(AgentSettings):
     """The options of an agent, and the methods that are made to be overridden."""
 
-    def __init__(self, *, create_connection: Connector | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, create_connection: Connector | None = None, **options: Unpack[AgentOptions]
+    ) -> None:
         _checks.check_known("Agent", options, _OPTIONS)
         _checks.check_function("create_connection", create_connection)
-        AgentOptions.__init__(self, **options)
+        AgentSettings.__init__(self, **options)
         self._connector = create_connection
         self._environment: Environment | None = None
         if self.proxy == "env":

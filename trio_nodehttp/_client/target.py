@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 from urllib.parse import ParseResult, SplitResult
 
 import attrs
@@ -24,12 +24,22 @@ from .._sansio.destination import (
     parse_url,
     split_destination,
 )
-from .._sansio.headers import is_token, pairs_of
+from .._sansio.headers import HeadersLike, is_token, pairs_of
 from .._timeouts import check_seconds
 from .agent import Agent, check_agent
-from .options import ConnectOptions, check_context, check_family, check_port, check_protocol
+from .options import (
+    ConnectOptions,
+    Connector,
+    Family,
+    Lookup,
+    check_context,
+    check_family,
+    check_port,
+    check_protocol,
+)
 
 Check = Callable[[str, Any], object]
+Chunk = bytes | bytearray | memoryview | str
 
 
 def _check_any(_: str, __: object) -> None:
@@ -115,6 +125,44 @@ CHECKS: Final[dict[str, Check]] = {
     "timeout": check_seconds,
     "unique_headers": _checks.check_names,
 }
+
+
+class RequestOptions(TypedDict, total=False):
+    """The options of ``request`` and ``get`` for a type checker.
+
+    For those who keep options or pass them on: ``options: RequestOptions = {...}``, or
+    ``**options: Unpack[RequestOptions]``.
+    """
+
+    agent: Agent | Literal[False] | None
+    auth: str | None
+    body: Chunk | AsyncIterable[Chunk] | None
+    create_connection: Connector | None
+    default_port: int | str | None
+    family: Family | None
+    headers: HeadersLike | None
+    hints: int | None
+    host: str | None
+    hostname: str | None
+    insecure_http_parser: bool | None
+    join_duplicate_headers: bool | None
+    local_address: str | None
+    local_port: int | str | None
+    lookup: Lookup | None
+    max_header_size: int | None
+    max_headers_count: int | None
+    method: str | None
+    path: str | None
+    port: int | str | None
+    protocol: str | None
+    retry_stale: bool | None
+    server_hostname: str | None
+    set_default_headers: bool | None
+    set_host: bool | None
+    socket_path: str | None
+    ssl_context: ssl.SSLContext | None
+    timeout: float | None
+    unique_headers: Collection[str] | None
 
 
 def check_options(options: Mapping[str, Any]) -> None:

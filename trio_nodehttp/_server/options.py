@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import attrs
 
@@ -33,13 +33,13 @@ def _lower_names(names: Collection[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(name.lower() for name in names)
 
 
-def _default_headers_timeout(options: ServerOptions) -> float:
+def _default_headers_timeout(options: ServerSettings) -> float:
     check_seconds("request_timeout", options.request_timeout)
     return min(_HEADERS_TIMEOUT, options.request_timeout or math.inf)
 
 
 @attrs.define(kw_only=True, slots=False, eq=False, repr=False)
-class ServerOptions:
+class ServerSettings:
     """The options of ``create_server``; each is an attribute of the server too.
 
     A change obeys the same checks, and holds from the next connection or request on.
@@ -115,9 +115,13 @@ class ServerOptions:
     should_upgrade_callback: Callable[[IncomingMessage], object] | None = attrs.field(
         default=None, validator=_checks.function
     )
-    on_disconnect: str = attrs.field(default="ignore", validator=_checks.one_of("ignore", "cancel"))
-    on_error: str = attrs.field(default="log", validator=_checks.one_of("log", "raise"))
-    parser: str = attrs.field(default="h11", validator=_checks.one_of("h11"))
+    on_disconnect: Literal["ignore", "cancel"] = attrs.field(
+        default="ignore", validator=_checks.one_of("ignore", "cancel")
+    )
+    on_error: Literal["log", "raise"] = attrs.field(
+        default="log", validator=_checks.one_of("log", "raise")
+    )
+    parser: Literal["h11"] = attrs.field(default="h11", validator=_checks.one_of("h11"))
 
     def __attrs_post_init__(self) -> None:
         limit = self.request_timeout or math.inf
@@ -128,6 +132,42 @@ class ServerOptions:
             )
 
 
-OPTIONS: Final = frozenset(attrs.fields_dict(ServerOptions))
+class ServerOptions(TypedDict, total=False):
+    """The options of ``create_server`` for a type checker.
+
+    For those who keep options or pass them on: ``options: ServerOptions = {...}``, or
+    ``**options: Unpack[ServerOptions]``.
+    """
+
+    request_timeout: float | None
+    headers_timeout: float | None
+    min_body_progress: int | None
+    keep_alive_timeout: float | None
+    keep_alive_timeout_buffer: float
+    timeout: float | None
+    connections_checking_interval: float
+    max_header_size: int
+    max_headers_count: int | None
+    max_requests_per_socket: int | None
+    max_connections: float | None
+    require_host_header: bool
+    join_duplicate_headers: bool
+    unique_headers: Collection[str] | None
+    reject_non_standard_body_writes: bool
+    optimize_empty_requests: bool
+    insecure_http_parser: bool
+    high_water_mark: int
+    no_delay: bool
+    keep_alive: bool
+    keep_alive_initial_delay: float
+    incoming_message_class: type[IncomingMessage]
+    server_response_class: type[ServerResponse]
+    should_upgrade_callback: Callable[[IncomingMessage], object] | None
+    on_disconnect: Literal["ignore", "cancel"]
+    on_error: Literal["log", "raise"]
+    parser: Literal["h11"]
+
+
+OPTIONS: Final = frozenset(attrs.fields_dict(ServerSettings))
 
 logger = logging.getLogger("trio_nodehttp")

@@ -9,7 +9,7 @@ import trio
 from .._connection import Connection
 from .._errors import RequestTimeoutError
 from .answers import MAX_DRAIN
-from .options import ServerOptions
+from .options import ServerSettings
 
 
 class Progress:
@@ -21,7 +21,7 @@ class Progress:
 
     __slots__ = ("_at", "_connection", "_mark", "_options")
 
-    def __init__(self, options: ServerOptions, connection: Connection) -> None:
+    def __init__(self, options: ServerSettings, connection: Connection) -> None:
         self._options = options
         self._connection = connection
         self._at = 0.0

@@ -11,15 +11,18 @@ from typing import Any, Final
 import trio
 
 from .._checks import check_known
+from .._typing import Unpack
 from .answers import Handler
 from .listeners import inherited_listeners
-from .options import OPTIONS
+from .options import OPTIONS, ServerOptions
 from .server import DrainReport, Server
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-def create_server(request_listener: Handler | None = None, /, **options: Any) -> Server:
+def create_server(
+    request_listener: Handler | None = None, /, **options: Unpack[ServerOptions]
+) -> Server:
     """Make a server (Node: ``http.createServer``).
 
     Args:
@@ -50,7 +53,7 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
     drain_timeout: float | None = 10.0,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
-    **options: Any,
+    **options: Unpack[ServerOptions],
 ) -> DrainReport | None:
     """Serve until SIGINT or SIGTERM, then drain.
 

@@ -19,6 +19,7 @@ from .._errors import (
     ServerNotRunningError,
 )
 from .._timeouts import Timer, call_at, check_seconds
+from .._typing import Unpack
 from .answers import Handler
 from .handlers import ANSWERING, Answering, Handlers
 from .listeners import (
@@ -29,7 +30,7 @@ from .listeners import (
     open_listeners,
     url_of,
 )
-from .options import OPTIONS, ServerOptions
+from .options import OPTIONS, ServerOptions, ServerSettings
 from .session import Session
 from .state import DETACHED
 from .sweep import find_departed
@@ -55,8 +56,8 @@ class DrainReport:
     duration: float
 
 
-@describing(ServerOptions)
-class Server(ServerOptions, Answering):
+@describing(ServerSettings)
+class Server(ServerSettings, Answering):
     """An HTTP/1.1 server (Node: ``http.Server``); made by ``create_server``.
 
     Every option of ``create_server`` is an attribute. Observers may watch
@@ -81,9 +82,11 @@ class Server(ServerOptions, Answering):
 
     EVENTS = ANSWERING | _OBSERVED
 
-    def __init__(self, request_listener: Handler | None = None, /, **options: Any) -> None:
+    def __init__(
+        self, request_listener: Handler | None = None, /, **options: Unpack[ServerOptions]
+    ) -> None:
         check_known("create_server", options, OPTIONS)
-        ServerOptions.__init__(self, **options)
+        ServerSettings.__init__(self, **options)
         self._observers = None
         self._handlers = Handlers()
         self._sessions: dict[Session, None] = {}

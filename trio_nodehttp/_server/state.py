@@ -13,7 +13,7 @@ from .._sansio.codec_h11 import H11Codec
 from .._transport import Socket
 from .access import Access
 from .handlers import Handlers
-from .options import ServerOptions, logger
+from .options import ServerSettings, logger
 from .progress import Progress
 from .response import ServerResponse
 
@@ -64,7 +64,7 @@ class SessionState:
 
     def __init__(  # noqa: PLR0917 - made in one place, once per connection
         self,
-        server: ServerOptions,
+        server: ServerSettings,
         handlers: Handlers,
         stream: trio.abc.Stream,
         number: int,
