@@ -36,7 +36,7 @@ TABLE = """
     _server.options         _client.options         _client.upgraded
     _server.access          _client.dial
     _server.handlers        _client.lease
-    _server.listeners       _client.idle
+    _server.listeners       _client.idle            _client.refusal
     _server.progress        _client.overrides       _client.through
     _server.state           _client.keeper
     _server.sweep           _client.agent

@@ -229,15 +229,17 @@ class ProxyError(ConnectionFailedError):
     """A proxy did not open the tunnel that CONNECT asked for (RFC 9110 section 9.3.6).
 
     Attributes:
-        response: What it answered, an ``IncomingMessage`` whose body was not read: 407
-            says that credentials are missing or wrong. None if that was not HTTP.
+        response: What it answered, an ``IncomingMessage``: 407 says that credentials are
+            missing or wrong. None if that was not HTTP.
+        body: The beginning of its body, 64 KiB at most, as it came within a second.
     """
 
     code = "ERR_PROXY_TUNNEL"
 
-    def __init__(self, message: str, response: Any = None) -> None:
+    def __init__(self, message: str, response: Any = None, body: bytes = b"") -> None:
         super().__init__(message)
         self.response = response
+        self.body = body
 
 
 class SocketHangUpError(HTTPError, ConnectionResetError, trio.BrokenResourceError):
@@ -305,10 +307,13 @@ class UpgradeRefusedError(HTTPError, trio.BrokenResourceError):
     """The server answered an upgrade request with an ordinary response.
 
     Attributes:
-        response: That response (an ``IncomingMessage``).
+        response: That response (an ``IncomingMessage``), to read within the request's
+            scope.
+        body: What was read of it already, for those who are outside of that.
     """
 
     code = "ERR_HTTP_UPGRADE_REFUSED"
+    body: bytes = b""
 
     def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
@@ -334,10 +339,12 @@ class WebSocketHandshakeError(WebSocketError):
 
     Attributes:
         response: The server's response, or None if there was none.
+        body: The beginning of its body, 64 KiB at most, as it came within a second.
     """
 
     code = "ERR_WEBSOCKET_HANDSHAKE"
 
-    def __init__(self, message: str, response: Any = None) -> None:
+    def __init__(self, message: str, response: Any = None, body: bytes = b"") -> None:
         super().__init__(message)
         self.response = response
+        self.body = body

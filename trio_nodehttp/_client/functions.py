@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from .._errors import InvalidArgTypeError
+from .._errors import InvalidArgTypeError, UpgradeRefusedError
 from .._incoming import IncomingMessage
 from .._sansio.headers import HeaderValue
 from .._typing import Unpack
 from .agent import Agent, check_agent
+from .refusal import read_beginning
 from .request import ClientRequest
 from .target import RequestOptions, read_mapping
 from .upgraded import Upgraded
@@ -124,8 +125,13 @@ async def open_upgrade(
 ) -> AsyncIterator[Upgraded]:
     """Make an upgrade request, and keep its stream for the length of the block.
 
-    Raises what ``ClientRequest.upgrade`` does. When it is cancelled, no connection
-    is left.
+    Raises what ``ClientRequest.upgrade`` does; an `UpgradeRefusedError` has the ``body``.
+    When it is cancelled, no connection is left.
     """
     async with request(url, headers=headers, agent=agent, ssl_context=ssl_context) as upgrade:
-        yield await upgrade.upgrade()
+        try:
+            upgraded = await upgrade.upgrade()
+        except UpgradeRefusedError as error:
+            error.body = await read_beginning(error.response)
+            raise
+        yield upgraded

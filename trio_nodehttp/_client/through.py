@@ -17,6 +17,7 @@ from .._transport import Socket
 from .dial import open_stream, start_tls
 from .options import ConnectOptions, Connector
 from .proxy import Proxy
+from .refusal import read_beginning
 
 _MAX_INFORMATIONAL: Final = 100
 
@@ -113,11 +114,11 @@ async def _ask_for_tunnel(stream: trio.abc.Stream, proxy: Proxy, options: Connec
     except HTTPError as error:
         raise ProxyError(f"the proxy opened no tunnel to {authority}: {error}") from error
     if not 200 <= head.status < 300:
-        response = IncomingMessage(None, head)
-        response.socket = connection.socket
+        response = IncomingMessage(connection, head)
         raise ProxyError(
             f"the proxy opened no tunnel to {authority}: it answered {head.status} {head.reason}",
             response,
+            await read_beginning(response),
         )
     return codec.take_rest()
 

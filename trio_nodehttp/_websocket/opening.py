@@ -104,7 +104,7 @@ async def connect(opener: Opener, request: Request) -> AsyncIterator[Opened]:
             upgraded = await stack.enter_async_context(scope)
         except UpgradeRefusedError as exc:
             text = f"no WebSocket: {exc}"
-            raise WebSocketHandshakeError(text, exc.response) from exc
+            raise WebSocketHandshakeError(text, exc.response, exc.body) from exc
         try:
             agreement = check_response(upgraded.response, key, protocols, compression=compression)
         except WebSocketHandshakeError:
