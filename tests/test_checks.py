@@ -77,6 +77,7 @@ def test_bad_values(name: str, value: Any, error: type[Exception]) -> None:
         (_checks.check_size, [1], [None]),
         (_checks.check_function, [None, len], [1]),
         (_checks.check_text, [None, "", "a"], [1, b"a", ["a"]]),
+        (_checks.listed_strings, ["a", ["a"], (), iter("ab")], [1, None, b"a", ["a", 1]]),
     ],
 )
 def test_plain_checks(check: Callable[..., None], good: list[Any], bad: list[Any]) -> None:

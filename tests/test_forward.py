@@ -413,6 +413,7 @@ async def test_trailers_go_both_ways(nursery: trio.Nursery, memory_network: Memo
     [
         ({"origin": "ftp://a"}, http.InvalidProtocolError, "ftp:"),
         ({"origin": "nowhere"}, http.InvalidURLError, "scheme"),
+        ({"origin": None}, http.InvalidArgTypeError, "origin must be a string"),
         ({"origin": "http://origin.test/a?b"}, http.InvalidURLError, "a query"),
         ({"timeout": -1}, http.OutOfRangeError, "timeout"),
         ({"timeout": "1"}, http.InvalidArgTypeError, "timeout"),

@@ -86,6 +86,16 @@ async def test_pipe_ends_a_destination_by_its_means() -> None:
     assert not theirs.closed, "its other direction may be in use"
 
 
+@pytest.mark.parametrize("copy", [pipe, tunnel])
+async def test_what_is_no_stream_is_refused_before_anything_is_done(copy: Any) -> None:
+    ours, theirs = memory_pipe()
+    for pair in ((b"bytes", ours), (ours, None), (ours, trio.Event())):
+        with pytest.raises(http.InvalidArgTypeError, match="must be a stream with"):
+            await copy(*pair)
+    assert not ours.closed
+    assert not theirs.peer_closed
+
+
 async def test_pipe_half_closes_where_it_can() -> None:
     ours, source = memory_pipe()
     destination, peer = memory_pipe()

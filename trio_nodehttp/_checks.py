@@ -148,6 +148,32 @@ def check_function(name: str, value: object) -> None:
         raise InvalidArgTypeError(f"{name} must be a function, not {value!r}")
 
 
+def check_methods(name: str, value: object, *methods: str) -> None:
+    """Check that something can do what a stream can.
+
+    Raises:
+        InvalidArgTypeError: It lacks one of these methods.
+    """
+    for method in methods:
+        if not callable(getattr(value, method, None)):
+            raise InvalidArgTypeError(f"{name} must be a stream with {method}, not {value!r}")
+
+
+def listed_strings(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    """List what is given as one string, or as several.
+
+    Raises:
+        InvalidArgTypeError: It is neither.
+    """
+    if not isinstance(value, Iterable):
+        raise InvalidArgTypeError(f"{name} must be strings, not {value!r}")
+    listed = (value,) if isinstance(value, str) else tuple(value)
+    for item in listed:
+        if not isinstance(item, str):
+            raise InvalidArgTypeError(f"{name} must be strings, not {item!r}")
+    return listed
+
+
 def check_text(name: str, value: object) -> None:
     """Check that something is text, or None.
 

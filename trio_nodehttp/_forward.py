@@ -320,6 +320,8 @@ class _Way:
     via: str | None
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.origin, str):
+            raise InvalidArgTypeError(f"origin must be a string, not {self.origin!r}")
         if self.forwarded not in ("append", "replace", None):
             raise InvalidArgValueError(
                 f"forwarded must be 'append', 'replace' or None, not {self.forwarded!r}"

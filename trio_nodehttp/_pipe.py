@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from ._checks import check_methods
 from ._facts import is_half_closeable
 from ._outgoing import OutgoingMessage
 
@@ -30,12 +31,15 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
         How many bytes were taken from the source.
 
     Raises:
+        InvalidArgTypeError: Either is no stream of its kind; nothing was done then.
         trio.BrokenResourceError: Either side broke.
 
     Raises unchanged whatever either side raises. Both are closed then, and nothing
     tells the destination's peer that what it got was all. A cancelled call closes
     both at once, too.
     """
+    check_methods("source", source, "receive_some")
+    check_methods("destination", destination, "send_all")
     copied = 0
 
     async def copy() -> None:
@@ -77,9 +81,14 @@ async def tunnel(
     Returns:
         How many bytes went from ``a`` to ``b``, and from ``b`` to ``a``.
 
+    Raises:
+        InvalidArgTypeError: Either is no such stream; nothing was done then.
+
     Raises unchanged what a side raises that is neither a ``trio.BrokenResourceError``
     nor a ``trio.ClosedResourceError``. A cancelled call closes both at once.
     """
+    check_methods("a", a, "receive_some", "send_all")
+    check_methods("b", b, "receive_some", "send_all")
     there, back = _Copy(a, b), _Copy(b, a)
     try:
         async with trio.open_nursery() as nursery:

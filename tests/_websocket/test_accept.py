@@ -18,6 +18,7 @@ from tests._websocket.wire import (
     upgrade_request,
 )
 from trio_nodehttp._errors import (
+    InvalidArgTypeError,
     InvalidArgValueError,
     OutOfRangeError,
     WebSocketHandshakeError,
@@ -167,6 +168,8 @@ def test_arguments_are_checked_at_once() -> None:
         accept_websocket(upgrade_request(), stream, headers={"Upgrade": "h2c"})
     with pytest.raises(OutOfRangeError):
         accept_websocket(upgrade_request(), stream, max_queue=0)
+    with pytest.raises(InvalidArgTypeError, match="origins"):
+        accept_websocket(upgrade_request(), stream, origins=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("code", [1001, 1008, 1011, 1013, 1014, 3000])

@@ -128,9 +128,10 @@ def test_bad_protocols_are_refused(given: Any) -> None:
         check_protocols("protocols", given)
 
 
-def test_protocols_are_strings() -> None:
-    with pytest.raises(InvalidArgTypeError):
-        check_protocols("protocols", [1])  # type: ignore[list-item]  # what is tested
+@pytest.mark.parametrize("given", [[1], 1, b"chat", None])
+def test_protocols_are_strings(given: Any) -> None:
+    with pytest.raises(InvalidArgTypeError, match="protocols must be strings"):
+        check_protocols("protocols", given)
 
 
 def test_headers_of_the_caller_are_checked() -> None:

@@ -52,6 +52,7 @@ def test_a_bad_url(url: str) -> None:
     ("options", "error"),
     [
         ({"protocols": ["a", "A"]}, InvalidArgValueError),
+        ({"opening": 1}, InvalidArgTypeError),
         ({"headers": {"Connection": "x"}}, InvalidArgValueError),
         ({"max_message_size": -1}, OutOfRangeError),
         ({"max_message_size": 1.5}, InvalidArgTypeError),

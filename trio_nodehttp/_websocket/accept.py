@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import trio
 
-from .._checks import check_flag
+from .._checks import check_flag, listed_strings
 from .._errors import WebSocketHandshakeError
 from .._sansio.headers import HeadersLike, HeaderValue
 from .handshake import (
@@ -120,8 +120,7 @@ def accept_websocket(
     check_flag("compression", compression)
     check_flag("close_on_draining", close_on_draining)
     limits = make_limits(max_message_size, max_queue, close_timeout, ping_interval, ping_timeout)
-    listed = [origins] if isinstance(origins, str) else origins
-    permitted = None if listed is None else frozenset(listed)
+    permitted = None if origins is None else frozenset(listed_strings("origins", origins))
     leaving = getattr(stream, "draining", None) if close_on_draining else None
     answer = _Answer(request, stream, check_headers(headers), permitted, leaving)
     opening = answer.open(protocols, compression=compression)

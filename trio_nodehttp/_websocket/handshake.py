@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import attrs
 
+from .._checks import listed_strings
 from .._errors import (
     InvalidArgTypeError,
     InvalidArgValueError,
@@ -165,13 +166,11 @@ def check_protocols(name: str, protocols: str | Iterable[str]) -> tuple[str, ...
     """Check a list of subprotocols (RFC 6455 section 4.1, point 10).
 
     Raises:
-        InvalidArgTypeError: one is no string.
+        InvalidArgTypeError: it is neither a string nor several.
         InvalidArgValueError: one is no token, or there twice in whatever case.
     """
-    listed = (protocols,) if isinstance(protocols, str) else tuple(protocols)
+    listed = listed_strings(name, protocols)
     for protocol in listed:
-        if not isinstance(protocol, str):
-            raise InvalidArgTypeError(f"{name} must be strings, not {protocol!r}")
         if not is_token(protocol):
             raise InvalidArgValueError(f"{name} must be tokens, not {protocol!r}")
     if len({protocol.lower() for protocol in listed}) < len(listed):

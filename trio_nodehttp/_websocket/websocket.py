@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 import trio
 
-from .._checks import check_flag
+from .._checks import check_flag, check_function
 from .._errors import InvalidArgValueError, SocketTimeoutError
 from .._observers import Observable
 from .._sansio.destination import shown
@@ -146,6 +146,7 @@ class WebSocket(Observable):
         limits = make_limits(
             max_message_size, max_queue, close_timeout, ping_interval, ping_timeout
         )
+        check_function("open_connection", open_connection)
         opener = open_connection or type(self).open_connection
         if opener is None:
             raise WebSocketStateError("no way to open a connection was set")
