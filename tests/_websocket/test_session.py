@@ -190,6 +190,23 @@ async def test_a_pong_overtakes_messages_that_wait() -> None:
         assert [item and item.opcode for item in found] == [TEXT, TEXT, PONG, TEXT]
 
 
+@both
+async def test_a_ping_is_answered_though_a_close_is_right_behind_it(client: bool) -> None:
+    async with running(client=client) as session:
+        peer = session.peer
+        await peer.stream.send_all(peer.frame(PING, b"?") + peer.frame(CLOSE))
+        found = [await peer.read(), await peer.read()]
+        assert found == [Frame(PONG, b"?", client), Frame(CLOSE, b"", client)]
+
+
+async def test_a_ping_during_the_close_is_not_answered() -> None:
+    async with running() as session:
+        session.start_closing(1000, "")
+        await session.peer.send(PING, b"?")
+        await session.peer.close()
+        assert [each.opcode for each in await session.peer.read_all()] == [CLOSE]
+
+
 async def test_a_flood_of_pings_keeps_the_latest() -> None:
     async with running(client=False, buffer_size=100) as session:
         await session.send(bytes(200))

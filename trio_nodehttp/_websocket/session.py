@@ -242,8 +242,10 @@ class Session:
             elif isinstance(event, Message):
                 await self._deliver(event)
             elif isinstance(event, Ping):
-                self._pongs.append(event.payload)
-                self._work.unpark()
+                # Framed before the next event, which may be a close that forbids it.
+                if pong := self._protocol.encode_pong(event.payload):
+                    self._pongs.append(pong)
+                    self._work.unpark()
             elif isinstance(event, Close):
                 self._received = event
                 self._answer_close(event.code, event.reason)
@@ -316,7 +318,7 @@ class Session:
 
     async def _write_some(self) -> None:
         """Send pongs, then frames, about as many as fill the write buffer."""
-        frames = [self._protocol.encode_pong(payload) for payload in self._pongs]
+        frames = [*self._pongs]
         self._pongs.clear()
         payload = length = 0
         while self._outbox and length < WRITE_BUFFER:
