@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,6 +39,23 @@ def test_one_function_may_be_added_twice() -> None:
     bell.off("ring", told.append)
     bell._emit("ring", 2)
     assert told == [1, 1, 2]
+
+
+async def late(*_: object) -> None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("fn", [late, partial(late, 1)])
+def test_an_async_function_is_no_observer(fn: Any) -> None:
+    bell = Bell()
+    for register in (bell.on, bell.once):
+        with pytest.raises(http.InvalidArgTypeError, match="nobody awaits it at 'ring'"):
+            register("ring", fn)
+        with pytest.raises(http.InvalidArgTypeError):
+            register("ring")(fn)
+    assert not bell._observed("ring")
+    with pytest.raises(http.InvalidArgTypeError):
+        http.create_server().on("connection", fn)
 
 
 def test_once() -> None:

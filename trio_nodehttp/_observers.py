@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -42,7 +43,7 @@ class Observable:
 
         Raises:
             InvalidArgValueError: This object has no event of that name.
-            InvalidArgTypeError: ``fn`` cannot be called.
+            InvalidArgTypeError: ``fn`` cannot be called, or is async.
         """
         if fn is None:
 
@@ -110,6 +111,8 @@ class Observable:
             raise InvalidArgValueError(f"name must be one of {known}, not {name!r}")
         if not callable(given):
             raise InvalidArgTypeError(f"fn must be a function, not {type(given).__name__}")
+        if inspect.iscoroutinefunction(given):
+            raise InvalidArgTypeError(f"fn must not be async: nobody awaits it at {name!r}")
         if self._observers is None:
             self._observers = {}
         self._observers[name] = [*self._observers.get(name, ()), (given, called)]

@@ -129,7 +129,7 @@ class Answering(Observable):
 
         Raises:
             InvalidArgValueError: There is no such event, or it is answered already.
-            InvalidArgTypeError: ``fn`` is not a function.
+            InvalidArgTypeError: ``fn`` is not a function, or async for an observed event.
         """
         if fn is None:
 
