@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket as stdlib_socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -21,6 +23,13 @@ def is_half_closeable(stream: object) -> bool:
     """Say whether a stream can tell its end alone; ours may know better than their type."""
     by_type = isinstance(stream, trio.abc.HalfCloseableStream)
     return by_type and getattr(stream, "half_closeable", True)
+
+
+def system_errno(error: BaseException | None) -> int | None:
+    """Find the system's number for an error; what TLS errors have there is OpenSSL's."""
+    if isinstance(error, ssl.SSLError):
+        return errno.ECONNRESET if isinstance(error, ssl.SSLEOFError) else errno.EPROTO
+    return getattr(error, "errno", None)
 
 
 class SocketFacts(Observable):

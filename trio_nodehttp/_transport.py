@@ -13,7 +13,7 @@ from typing import Any, Final
 import trio
 
 from ._errors import HTTPError, SocketHangUpError, SocketTimeoutError
-from ._facts import SocketFacts
+from ._facts import SocketFacts, system_errno
 from ._timeouts import Timer, call_at, check_seconds
 
 HIGH_WATER_MARK: Final = 65536
@@ -392,7 +392,7 @@ class Socket(SocketFacts):
         if isinstance(self.errored, HTTPError):
             self.broken = self.errored
             return self.errored
-        number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None)
+        number = system_errno(error) or system_errno(error.__cause__)
         name = errno.errorcode.get(number or 0, "ECONNRESET")
         hang_up = SocketHangUpError(f"{verb} {name}")
         hang_up.code = name if name in ("EPIPE", "ETIMEDOUT") else "ECONNRESET"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket as stdlib_socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,7 @@ async def test_a_unix_socket_that_is_not_there(tmp_path: Path, path: str, code: 
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "ECONNREFUSED"),
         (OSError(errno.EMFILE, "too many"), "EMFILE"),
         (OSError("no number"), "ECONNREFUSED"),
+        (ssl.SSLError(1, "bad record"), "EPROTO"),
         (trio.BrokenResourceError("broken"), "ECONNRESET"),
         (trio.ClosedResourceError("closed"), "ECONNRESET"),
     ],

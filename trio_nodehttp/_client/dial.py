@@ -18,6 +18,7 @@ from .._errors import (
     SocketHangUpError,
     SocketTimeoutError,
 )
+from .._facts import system_errno
 from .options import ConnectOptions, Connector
 
 Address = tuple[Any, ...]
@@ -293,7 +294,7 @@ def connection_failed(
         text: What failed, with ``{}`` where the code goes.
         code: The code of an error that has none.
     """
-    number = getattr(error, "errno", None)
+    number = system_errno(error)
     if isinstance(error, stdlib_socket.gaierror):
         code = "EAI_AGAIN" if number == stdlib_socket.EAI_AGAIN else "ENOTFOUND"
     elif isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError)):
