@@ -31,7 +31,7 @@ catch for the same trouble::
      |    |                                   ERR_STREAM_WRITE_AFTER_END
      |    +-- StreamDestroyedError            trio.ClosedResourceError
      |                                        ERR_STREAM_DESTROYED
-     +-- ConnectionFailedError                OSError: nobody answered the dial
+     +-- ConnectionFailedError                ConnectionError: nobody answered the dial
      |    +-- ProxyError                      a proxy opened no tunnel, ERR_PROXY_TUNNEL
      +-- SocketHangUpError                    ConnectionResetError and
      |    |                                   trio.BrokenResourceError, ECONNRESET
@@ -216,7 +216,7 @@ class StreamDestroyedError(StateError, trio.ClosedResourceError):
 # --- the network ------------------------------------------------------------------
 
 
-class ConnectionFailedError(HTTPError, OSError):
+class ConnectionFailedError(HTTPError, ConnectionError):
     """No connection could be made; ``code`` is the system's, as ``ECONNREFUSED``.
 
     The error that the system or the connection factory raised is the cause.

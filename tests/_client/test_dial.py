@@ -230,6 +230,7 @@ async def test_errors_of_the_system_keep_their_code(
     error = await refused(to("a{b}.test"))
     assert (error.code, error.errno) == (code, number)
     assert str(error) == f"connect {code} a{{b}}.test:8080"
+    assert isinstance(error, ConnectionError), "as the system's own would be"
     assert isinstance(error, OSError)
     assert net.still_open() == []
 
