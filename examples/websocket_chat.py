@@ -109,7 +109,9 @@ async def chat(request: http.IncomingMessage, stream: http.UpgradedStream, room:
     """Serve one member: what it says goes to everybody."""
     (name,) = parse_qs(urlsplit(request.url).query).get("name", ["guest"])[:1]
     send, receive = trio.open_memory_channel[str](BACKLOG)
-    own = [f"{scheme}://{request.headers['host']}" for scheme in ("http", "https")]
+    # Behind a proxy the browser knows another host. No page can set this field.
+    hosts = {request.headers["host"], request.headers.get("x-forwarded-host", "")}
+    own = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
     async with (
         # A page of another site may not speak for its visitor.
         http.accept_websocket(

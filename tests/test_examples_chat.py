@@ -90,5 +90,17 @@ async def test_a_page_of_another_site_is_refused() -> None:
         assert await hear(ada) == {"from": "Ada", "text": "alone"}
 
 
+async def test_the_page_takes_part_through_the_reverse_proxy() -> None:
+    async with chat() as (_, url):
+        port = str(await free_port())
+        async with running(*command("reverse_proxy", url, port)) as proxy:
+            front = await first_url(proxy)
+            async with member(front, "Ada", headers={"Origin": front}) as ada:
+                assert await hear(ada) == {"here": ["Ada"]}
+            with pytest.raises(http.WebSocketHandshakeError, match="403"):
+                async with member(front, "Eve", headers={"Origin": "http://evil.example"}):
+                    raise AssertionError("it may not come in")
+
+
 def test_it_stays_small() -> None:
     assert len(SOURCE.read_text().splitlines()) < 150
