@@ -74,6 +74,7 @@ class Socket(SocketFacts):
         "__dict__",
         "__weakref__",
         "_active",
+        "_closed_below",
         "_plenty",
         "_receive",
         "_send",
@@ -111,6 +112,7 @@ class Socket(SocketFacts):
         self._timeout = math.inf
         self._timer: Timer | None = None
         self._active = 0.0
+        self._closed_below = False
         self._plenty = False
         self._sending = False
         self.readable_high_water_mark = HIGH_WATER_MARK
@@ -351,7 +353,22 @@ class Socket(SocketFacts):
             self._raw.close()
         else:
             # Such a stream can only be closed in a task.
-            trio.lowlevel.spawn_system_task(_close_by_force, self.stream)
+            trio.lowlevel.spawn_system_task(self._close_by_force)
+
+    async def see_closed(self) -> None:
+        """Close here what ``destroy`` left to another task; also when cancelled."""
+        if self._close_below is None and self._raw is None:
+            with trio.CancelScope(shield=True):
+                await self._close_by_force()
+
+    async def _close_by_force(self) -> None:
+        if self._closed_below:
+            return
+        self._closed_below = True
+        try:
+            await trio.aclose_forcefully(self.stream)
+        except Exception:  # in a system task it would end the whole run
+            _logger.exception("%r could not be closed", self.stream)
 
     async def aclose(self, error: BaseException | None = None) -> None:
         """Close politely: over TLS the close is announced, and no answer awaited.
@@ -398,13 +415,6 @@ class Socket(SocketFacts):
         hang_up.code = name if name in ("EPIPE", "ETIMEDOUT") else "ECONNRESET"
         self.broken = hang_up
         return hang_up
-
-
-async def _close_by_force(stream: trio.abc.Stream) -> None:
-    try:
-        await trio.aclose_forcefully(stream)
-    except Exception:  # in a system task it would end the whole run
-        _logger.exception("%r could not be closed", stream)
 
 
 def _is_end(error: BaseException) -> bool:

@@ -222,6 +222,37 @@ async def test_any_stream_can_be_served(autojump_clock: Any) -> None:
         assert await client.until_end() == b""
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_served_stream_is_closed_on_return(cancelled: bool, autojump_clock: Any) -> None:
+    """Whatever it is made of; here of a type that can only be closed by awaiting."""
+
+    class Counted(trio.abc.Stream):
+        closed = 0
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            return bytes(await theirs.receive_some(max_bytes))
+
+        async def send_all(self, data: Any) -> None:
+            await theirs.send_all(data)
+
+        async def wait_send_all_might_not_block(self) -> None:
+            raise NotImplementedError
+
+        async def aclose(self) -> None:
+            self.closed += 1
+            await trio.lowlevel.checkpoint()
+
+    ours, theirs = trio.testing.memory_stream_pair()
+    stream = Counted()
+    await ours.send_all(ask())
+    with trio.move_on_after(1 if cancelled else 10) as scope:
+        await http.create_server(hello).serve_stream(stream)
+    assert scope.cancelled_caught is cancelled
+    assert stream.closed == 1
+    await trio.testing.wait_all_tasks_blocked()
+    assert stream.closed == 1
+
+
 async def test_a_cancelled_serve_stream_closes_it(autojump_clock: Any) -> None:
     async with serving(forever) as served:
         client = await served.connect()

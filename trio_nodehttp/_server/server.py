@@ -285,6 +285,7 @@ class Server(ServerSettings, Answering):
             del self._sessions[session]
             session.socket.destroy()
             self._gone.unpark_all()
+            await session.socket.see_closed()
 
     def _prepare(self, session: Session) -> None:
         socket = session.socket
