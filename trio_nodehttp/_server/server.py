@@ -385,9 +385,13 @@ class Server(ServerSettings, Answering):
         return self
 
     def close_idle_connections(self) -> None:
-        """Close the connections that are between requests (Node: the same name)."""
+        """Close the connections that are between requests (Node: the same name).
+
+        As in Node, one that has not made its first request yet is left alone; so is one
+        whose next request has come, and not been read.
+        """
         for session in self._sessions:
-            if session.idle:
+            if session.idle and session.requests and not session.socket.is_readable():
                 session.dismiss()
 
     def close_all_connections(self) -> None:
