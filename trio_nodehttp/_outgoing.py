@@ -147,9 +147,11 @@ class OutgoingMessage(trio.abc.SendStream, OutgoingFields):
             encoding: How text is encoded; ``hex`` and ``base64`` are decoded to bytes.
 
         Returns:
-            True; on the client False once the final response is here, and then the
-            rest need not be sent. Without a socket the bytes are kept, and False says
-            that they are as many as ``writable_high_water_mark``.
+            True; on the client False once the final response is here and wants no more:
+            it is no 2xx, or is whole, or ends with the connection. Then nothing was
+            sent, and nothing more will be (RFC 9112 section 9.5). Without a socket the
+            bytes are kept, and False says that they are as many as
+            ``writable_high_water_mark``.
 
         Raises:
             InvalidArgTypeError: ``chunk`` is neither bytes nor text; the message is

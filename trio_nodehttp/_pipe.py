@@ -19,8 +19,8 @@ async def pipe(source: trio.abc.ReceiveStream, destination: trio.abc.SendStream)
     """Copy a stream to its end, and end the destination (Node: ``stream.pipeline``).
 
     The source is read only as fast as the destination takes it, and no further than
-    a request wants it: an upload ends where its final response comes early, also while
-    the source has nothing to give.
+    a request wants it: an upload ends where its final response comes early and wants no
+    more (see ``ClientRequest.write``), also while the source has nothing to give.
 
     Args:
         source: Read to its end, and left open.

@@ -68,8 +68,9 @@ async def test_the_client_drops_the_socket_by_the_servers_hint(
 
 @pytest.mark.node(
     "test-http-client-keep-alive-release-before-finish.js",
-    decided="an early final response ends the upload (RFC 9112 section 9.5), so that socket, "
-    "which Node frees once the body is written, is closed and the next request gets another",
+    decided="an early final response that is whole ends the upload (RFC 9112 section 9.5), so "
+    "that socket, which Node frees once the body is written, is closed and the next request gets "
+    "another",
 )
 async def test_a_socket_with_half_a_request_serves_nobody_else() -> None:
     seen: list[bytes] = []

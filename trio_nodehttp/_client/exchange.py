@@ -1,8 +1,8 @@
 """One request and its response on a socket: what is sent, and the heads that come.
 
 Whoever needs a head reads it, one task at a time: the task in ``get_response``, or a
-watcher beside a send that blocks. A final response ends the send; that socket is then
-of no more use, for the request was cut short (RFC 9112 section 9.5).
+watcher beside a send that blocks. A final response that wants no more ends the send;
+that socket is then of no more use, for the request was cut short (RFC 9112 section 9.5).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._errors import (
     StreamDestroyedError,
 )
 from .._incoming import IncomingMessage
-from .._sansio.events import ResponseHead
+from .._sansio.events import UNTIL_CLOSE, ResponseHead
 from .._transport import Socket
 from .._upgraded import UpgradedStream
 from .holding import Holding
@@ -48,13 +48,27 @@ class Exchange(Holding):
 
     # --- sending ---------------------------------------------------------------------------
 
+    def _unwanted(self) -> bool:
+        """Say whether the server wants no more: it has refused, or has said all it will.
+
+        One that is still answering may be reading as well, and send back what it gets;
+        but not where its answer ends with the connection.
+        """
+        response, connection = self.response, self._connection
+        if response is None:
+            return False
+        if connection is None or self._duplex:
+            return connection is None
+        refused = response.status_code >= 300 or response._head.body == UNTIL_CLOSE
+        return refused or connection.codec.arrived
+
     def _check_writable(self) -> None:
         # Behind the response nothing is wanted, which `write` tells by its answer.
         if self.response is None or self.errored is not None or self.writable_ended:
             Holding._check_writable(self)
 
     async def _transmit(self, data: bytes) -> bool:
-        if self.response is not None and (self._connection is None or not self._duplex):
+        if self._unwanted():
             self._closes = True
             await trio.lowlevel.checkpoint()
             return False
@@ -68,7 +82,7 @@ class Exchange(Holding):
         self._begun = True
         try:
             fits = last and socket._raw is not None and len(data) + self._body_sent <= _SURE_TO_FIT
-            if fits or self._duplex or self._upload is not None:
+            if fits or self._duplex or self._upload is not None or self.response is not None:
                 await socket.send(data)
                 return True
             return await self._send_watched(socket, data)
@@ -79,7 +93,7 @@ class Exchange(Holding):
             raise
 
     async def _send_watched(self, socket: Socket, data: bytes) -> bool:
-        """Send while watching for a final response that makes the rest unwanted."""
+        """Send while watching for a response that makes the rest unwanted."""
         await trio.lowlevel.checkpoint_if_cancelled()
         sent = socket.send_now(data)
         if sent < len(data):
@@ -88,9 +102,9 @@ class Exchange(Holding):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
             if self._reading or not socket.is_readable():
-                return self.response is None
+                return not self._unwanted()
             heard = await self._watched(_look)
-        if self.response is not None:
+        if self._unwanted():
             self._closes = True
             return False
         if heard is not None:
@@ -134,10 +148,12 @@ class Exchange(Holding):
         return heard
 
     async def _watch(self) -> None:
-        """Read heads beside a send; the final one, or a failure, ends it. Raises nothing."""
+        """Read heads beside a send; a failure, or a refusal, ends it. Raises nothing."""
         try:
             while self.response is None:
                 await self._read_head()
+            if not self._unwanted():
+                return
         except trio.Cancelled:
             return
         except BaseException as error:  # noqa: BLE001  # raised again outside the nursery
@@ -186,7 +202,7 @@ class Exchange(Holding):
         await self._supply(lambda: self._send_pieces(body))
 
     async def _supply(self, work: Callable[[], Awaitable[None]]) -> None:
-        if self.response is not None:
+        if self._unwanted():
             await trio.lowlevel.checkpoint()
             return  # nothing is wanted
         self._check_entered()

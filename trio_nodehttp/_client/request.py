@@ -75,7 +75,9 @@ class ClientRequest(Exchange):
         """Wait for the final response, sending what has not been sent of ``body``.
 
         Where nothing was sent yet this ends the request; to write beside it from another
-        task, ``flush_headers`` first.
+        task, ``flush_headers`` first. An iterable ``body`` is sent to its end, unless the
+        response says before that it wants no more: where both bodies are long and go at
+        once, ``write`` in a task of its own.
 
         Returns:
             The response; its body is read from it. A second call gives it again.

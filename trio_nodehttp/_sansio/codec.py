@@ -88,6 +88,10 @@ class Codec(Protocol):
         """How many bytes were received and not read."""
 
     @property
+    def arrived(self) -> bool:
+        """The body is known to be here to its end, read or not."""
+
+    @property
     def begun(self) -> bool:
         """Between messages: bytes of the next one are there, not only empty lines."""
 

@@ -82,6 +82,11 @@ class H11Codec:
         return len(self._buffer) + (0 if self._chunks is None else self._chunks.buffered)
 
     @property
+    def arrived(self) -> bool:
+        """The body is known to be here to its end, read or not."""
+        return self.complete or 0 <= self._left <= len(self._buffer)
+
+    @property
     def begun(self) -> bool:
         """Between messages: bytes of the next one are there, not only empty lines."""
         return bool(self._buffer) and bool(self._buffer.lstrip(b"\r\n"))
