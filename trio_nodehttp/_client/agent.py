@@ -168,8 +168,12 @@ class Agent(Overrides):
         return {origin: tuple(w.request for w in waiters) for origin, waiters in waiting.items()}
 
     def stats(self) -> AgentStats:
-        """Take a snapshot of all counts; an idle socket that its peer has left is not in it."""
-        pool = self._looked().pool
+        """Take a snapshot of all counts, cheap enough to balance each request by it.
+
+        No socket is looked at: an idle one that its peer has left is counted until the
+        agent's watch comes by, within 5 seconds, or ``free_sockets`` is asked for.
+        """
+        pool = self._seen().pool
         parts = (pool.active, pool.connecting, pool.idle, pool.waiting)
         origins = {
             origin: OriginStats(*(len(part.get(origin, ())) for part in parts))
