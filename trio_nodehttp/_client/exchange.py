@@ -21,7 +21,7 @@ from .._errors import (
     StreamDestroyedError,
 )
 from .._incoming import IncomingMessage
-from .._sansio.events import UNTIL_CLOSE, ResponseHead
+from .._sansio.events import CONTINUE, UNTIL_CLOSE, ResponseHead
 from .._transport import Socket
 from .._upgraded import UpgradedStream
 from .holding import Holding
@@ -191,7 +191,7 @@ class Exchange(Holding):
     async def _send_body(self) -> None:
         """Send what ``body`` gave, and end the request."""
         body, self._body = self._body, None
-        if body is not None and str(self.get_header("expect")).lower() == "100-continue":
+        if body is not None and str(self.get_header("expect")).lower() == CONTINUE:
             await self._hold_back(body)
             if self.response is not None:
                 self._closes = True
